@@ -1,1 +1,5 @@
-//! placeholder
+//! What should be true.
+pub mod addr;
+pub mod flow;
+pub mod ids;
+pub mod pipeline;
