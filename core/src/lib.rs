@@ -2,4 +2,5 @@
 pub mod addr;
 pub mod flow;
 pub mod ids;
+pub mod nib;
 pub mod pipeline;

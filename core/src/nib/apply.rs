@@ -1,0 +1,364 @@
+//! Applies commands to the NIB: the only code that changes it.
+//!
+//! First everything that could refuse the command is checked, then it is carried out; nothing is half done.
+//! Start at [`Nib::apply`].
+
+use super::refusal::{Invalid, Refusal};
+use super::*;
+
+/// Most tunnel keys: 24 bits, without 0.
+const TUNNEL_KEYS: u32 = (1 << 24) - 1;
+
+impl Nib {
+    /// Applies one command. The revision advances whether it is refused or not.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing but the revision has changed then.
+    pub fn apply(&mut self, command: &Command) -> Result<Vec<Change>, Refusal> {
+        self.revision.0 += 1;
+        match command {
+            Command::Create { uuid, object } => self.create(*uuid, object),
+            Command::Update { uuid, object, read_at } => self.update(*uuid, object, *read_at),
+            Command::Delete { kind, uuid } => self.delete(*kind, *uuid),
+            Command::Attach { port, attachment } => self.attach(*port, attachment),
+            Command::Observe { node, present, gone } => self.observe(*node, present, gone),
+            Command::SetUser { name, password_hash } => {
+                self.users.insert(name.clone(), User { password_hash: password_hash.clone() });
+                Ok(vec![Change::User])
+            }
+        }
+    }
+
+    fn create(&mut self, uuid: Uuid, object: &Object) -> Result<Vec<Change>, Refusal> {
+        let kind = object.kind();
+        if self.modified(kind, uuid).is_some() {
+            return Err(Refusal::Exists { kind, uuid });
+        }
+        self.check(uuid, object)?;
+        let mut object = object.clone();
+        let name = &mut object.common_mut().display_name;
+        name.get_or_insert_with(|| uuid.to_string());
+        match object {
+            Object::TransportZone(config) => {
+                self.zones.insert(uuid, ZoneRecord { config, modified: self.revision });
+                Ok(vec![Change::Zone(uuid)])
+            }
+            Object::TransportNode(config) => self.create_node(uuid, config),
+            Object::LogicalSwitch(config) => self.create_switch(uuid, config),
+            Object::LogicalPort { switch, config } => self.create_port(uuid, switch, config),
+        }
+    }
+
+    fn create_node(&mut self, uuid: Uuid, config: TransportNode) -> Result<Vec<Change>, Refusal> {
+        let exhausted = |what| Refusal::Exhausted { what, limit: u32::MAX };
+        let number = self.last_node_number.0.checked_add(1).ok_or(exhausted("transport node numbers"))?;
+        self.last_node_number = NodeNumber(number);
+        self.last_epoch.0 += 1;
+        if let Some(credential) = &config.credential {
+            self.index.node_of_identity.insert(credential.identity(), uuid);
+        }
+        let record = NodeRecord {
+            config,
+            number: self.last_node_number,
+            epoch: self.last_epoch,
+            modified: self.revision,
+            vifs: BTreeSet::new(),
+        };
+        self.nodes.insert(uuid, record);
+        Ok(vec![Change::Node(uuid)])
+    }
+
+    fn create_switch(&mut self, uuid: Uuid, config: LogicalSwitch) -> Result<Vec<Change>, Refusal> {
+        let key = self.next_tunnel_key()?;
+        self.last_tunnel_key = key;
+        let record = SwitchRecord { config, key, last_port_key: PortKey(0), modified: self.revision };
+        self.switches.insert(uuid, record);
+        self.index.switch_of_key.insert(key, uuid);
+        self.index.ports_of.insert(uuid, BTreeSet::new());
+        self.index.portnos.insert(uuid, PortNumbers::default());
+        Ok(vec![Change::Switch(uuid)])
+    }
+
+    /// The next key after the last one given out that is free: a key comes round again only after all others.
+    fn next_tunnel_key(&self) -> Result<TunnelKey, Refusal> {
+        let after_last = (0..TUNNEL_KEYS).map(|step| TunnelKey((self.last_tunnel_key.0 + step) % TUNNEL_KEYS + 1));
+        let mut free = after_last.filter(|key| !self.index.switch_of_key.contains_key(key));
+        free.next().ok_or(Refusal::Exhausted { what: "tunnel keys", limit: TUNNEL_KEYS })
+    }
+
+    fn create_port(&mut self, uuid: Uuid, switch: Uuid, mut config: LogicalPort) -> Result<Vec<Change>, Refusal> {
+        let record = self.switches.get_mut(&switch).expect("checked: the switch exists");
+        let numbers = self.index.portnos.get_mut(&switch).expect("every switch has its port numbers");
+        let full = |what, limit| Refusal::Exhausted { what, limit };
+        let number = match config.portno {
+            Some(number) => number,
+            None => numbers.lowest_free().ok_or(full("port numbers", PORTNO_MAX))?,
+        };
+        let key = record.last_port_key.0.checked_add(1).ok_or(full("port keys", u32::MAX))?;
+        record.last_port_key = PortKey(key);
+        numbers.take(number, uuid);
+        config.portno = Some(number);
+        let record = PortRecord {
+            switch,
+            config,
+            key: PortKey(key),
+            attachment: Attachment::None,
+            modified: self.revision,
+            touched: self.revision,
+        };
+        self.ports.insert(uuid, record);
+        self.index.ports_of.entry(switch).or_default().insert(uuid);
+        Ok(vec![Change::Port(uuid)])
+    }
+
+    fn update(&mut self, uuid: Uuid, object: &Object, read_at: Revision) -> Result<Vec<Change>, Refusal> {
+        let kind = object.kind();
+        let now = self.modified(kind, uuid).ok_or(Refusal::NotFound { kind, uuid })?;
+        if now != read_at {
+            return Err(Refusal::Stale { kind, uuid, now });
+        }
+        self.check(uuid, object)?;
+        let modified = self.revision;
+        let mut object = object.clone();
+        object.common_mut().display_name.get_or_insert_with(|| uuid.to_string());
+        match object {
+            Object::TransportZone(config) => {
+                self.zones.insert(uuid, ZoneRecord { config, modified });
+                Ok(vec![Change::Zone(uuid)])
+            }
+            Object::TransportNode(config) => Ok(self.update_node(uuid, config)),
+            Object::LogicalSwitch(config) => {
+                let record = self.switches.get_mut(&uuid).expect("checked: the switch exists");
+                record.config = config;
+                record.modified = modified;
+                Ok(vec![Change::Switch(uuid)])
+            }
+            Object::LogicalPort { config, .. } => Ok(self.update_port(uuid, config)),
+        }
+    }
+
+    fn update_node(&mut self, uuid: Uuid, config: TransportNode) -> Vec<Change> {
+        let record = self.nodes.get_mut(&uuid).expect("checked: the node exists");
+        if let Some(credential) = &record.config.credential {
+            self.index.node_of_identity.remove(&credential.identity());
+        }
+        if let Some(credential) = &config.credential {
+            self.index.node_of_identity.insert(credential.identity(), uuid);
+        }
+        let moved = record.config.admin_status_enabled != config.admin_status_enabled;
+        record.config = config;
+        record.modified = self.revision;
+        let vifs: Vec<String> = record.vifs.iter().filter(|_| moved).cloned().collect();
+        let mut changes = vec![Change::Node(uuid)];
+        changes.extend(vifs.iter().filter_map(|vif| self.touch_port_of(vif)));
+        changes
+    }
+
+    fn update_port(&mut self, uuid: Uuid, mut config: LogicalPort) -> Vec<Change> {
+        let record = self.ports.get_mut(&uuid).expect("checked: the port exists");
+        let old = record.config.portno.expect("every port has a number");
+        let new = *config.portno.get_or_insert(old);
+        if new != old {
+            let numbers = self.index.portnos.get_mut(&record.switch).expect("every switch has its port numbers");
+            numbers.release(old);
+            numbers.take(new, uuid);
+        }
+        record.config = config;
+        record.modified = self.revision;
+        record.touched = self.revision;
+        vec![Change::Port(uuid)]
+    }
+
+    /// Everything about `object` that could refuse it, the rest of the NIB considered.
+    fn check(&self, uuid: Uuid, object: &Object) -> Result<(), Refusal> {
+        object.validate()?;
+        match object {
+            Object::TransportZone(_) => Ok(()),
+            Object::TransportNode(node) => self.check_node(uuid, node),
+            Object::LogicalSwitch(switch) => {
+                let zones = switch.transport_zones.iter().map(|binding| binding.zone_uuid);
+                self.check_zones("transport_zones", "zone_uuid", zones)
+            }
+            Object::LogicalPort { switch, config } => self.check_port(uuid, *switch, config),
+        }
+    }
+
+    fn check_node(&self, uuid: Uuid, node: &TransportNode) -> Result<(), Refusal> {
+        let zones = node.transport_connectors.iter().map(|connector| connector.transport_zone_uuid);
+        self.check_zones("transport_connectors", "transport_zone_uuid", zones)?;
+        let holder = node.credential.as_ref().and_then(|c| self.node_of_identity(&c.identity()));
+        match holder.filter(|holder| *holder != uuid) {
+            Some(by) => Err(Refusal::InUse { what: "the credential".into(), kind: Kind::TransportNode, by }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_zones(&self, list: &str, field: &str, zones: impl Iterator<Item = Uuid>) -> Result<(), Refusal> {
+        for (i, uuid) in zones.enumerate() {
+            if !self.zones.contains_key(&uuid) {
+                let field = format!("{list}[{i}].{field}");
+                return Err(Refusal::NoSuchReference { field, kind: Kind::TransportZone, uuid });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_port(&self, uuid: Uuid, switch: Uuid, config: &LogicalPort) -> Result<(), Refusal> {
+        let numbers = self.index.portnos.get(&switch);
+        let numbers = numbers.ok_or(Refusal::NotFound { kind: Kind::LogicalSwitch, uuid: switch })?;
+        if self.ports.get(&uuid).is_some_and(|port| port.switch != switch) {
+            return Err(Refusal::NotFound { kind: Kind::LogicalPort, uuid });
+        }
+        let holder = config.portno.and_then(|number| numbers.used.get(&number).copied());
+        match (config.portno, holder.filter(|holder| *holder != uuid)) {
+            (Some(number), Some(by)) => {
+                Err(Refusal::InUse { what: format!("portno {number}"), kind: Kind::LogicalPort, by })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delete(&mut self, kind: Kind, uuid: Uuid) -> Result<Vec<Change>, Refusal> {
+        if self.modified(kind, uuid).is_none() {
+            return Err(Refusal::NotFound { kind, uuid });
+        }
+        match kind {
+            Kind::TransportZone => self.delete_zone(uuid),
+            Kind::TransportNode => Ok(self.delete_node(uuid)),
+            Kind::LogicalSwitch => Ok(self.delete_switch(uuid)),
+            Kind::LogicalPort => Ok(self.delete_port(uuid)),
+        }
+    }
+
+    fn delete_zone(&mut self, uuid: Uuid) -> Result<Vec<Change>, Refusal> {
+        let what = || format!("transport zone {uuid}");
+        let in_node =
+            |node: &NodeRecord| node.config.transport_connectors.iter().any(|c| c.transport_zone_uuid == uuid);
+        if let Some((by, _)) = self.nodes.iter().find(|(_, node)| in_node(node)) {
+            return Err(Refusal::InUse { what: what(), kind: Kind::TransportNode, by: *by });
+        }
+        let in_switch = |switch: &SwitchRecord| switch.config.transport_zones.iter().any(|b| b.zone_uuid == uuid);
+        if let Some((by, _)) = self.switches.iter().find(|(_, switch)| in_switch(switch)) {
+            return Err(Refusal::InUse { what: what(), kind: Kind::LogicalSwitch, by: *by });
+        }
+        self.zones.remove(&uuid);
+        Ok(vec![Change::Zone(uuid)])
+    }
+
+    fn delete_node(&mut self, uuid: Uuid) -> Vec<Change> {
+        let record = self.nodes.remove(&uuid).expect("checked: the node exists");
+        if let Some(credential) = &record.config.credential {
+            self.index.node_of_identity.remove(&credential.identity());
+        }
+        let mut changes = vec![Change::Node(uuid)];
+        for vif in &record.vifs {
+            self.drop_claim(uuid, vif);
+            changes.extend(self.touch_port_of(vif));
+        }
+        changes
+    }
+
+    fn delete_switch(&mut self, uuid: Uuid) -> Vec<Change> {
+        let ports: Vec<Uuid> = self.index.ports_of.remove(&uuid).into_iter().flatten().collect();
+        let mut changes: Vec<Change> = ports.into_iter().flat_map(|port| self.delete_port(port)).collect();
+        let record = self.switches.remove(&uuid).expect("checked: the switch exists");
+        self.index.switch_of_key.remove(&record.key);
+        self.index.portnos.remove(&uuid);
+        self.index.ports_of.remove(&uuid);
+        changes.push(Change::Switch(uuid));
+        changes
+    }
+
+    fn delete_port(&mut self, uuid: Uuid) -> Vec<Change> {
+        let record = self.ports.remove(&uuid).expect("checked: the port exists");
+        if let Some(ports) = self.index.ports_of.get_mut(&record.switch) {
+            ports.remove(&uuid);
+        }
+        if let Some(numbers) = self.index.portnos.get_mut(&record.switch) {
+            numbers.release(record.config.portno.expect("every port has a number"));
+        }
+        if let Some(vif) = record.attachment.vif() {
+            self.index.port_of_vif.remove(vif);
+        }
+        vec![Change::Port(uuid)]
+    }
+
+    fn attach(&mut self, port: Uuid, attachment: &Attachment) -> Result<Vec<Change>, Refusal> {
+        let not_found = Refusal::NotFound { kind: Kind::LogicalPort, uuid: port };
+        let record = self.ports.get_mut(&port).ok_or(not_found)?;
+        attachment.validate()?;
+        if let Some(vif) = attachment.vif() {
+            let holder = self.index.port_of_vif.get(vif).filter(|holder| **holder != port);
+            if let Some(by) = holder {
+                return Err(Refusal::InUse { what: format!("VIF {vif}"), kind: Kind::LogicalPort, by: *by });
+            }
+        }
+        if record.attachment == *attachment {
+            return Ok(Vec::new());
+        }
+        if let Some(vif) = record.attachment.vif() {
+            self.index.port_of_vif.remove(vif);
+        }
+        if let Some(vif) = attachment.vif() {
+            self.index.port_of_vif.insert(vif.to_string(), port);
+        }
+        record.attachment = attachment.clone();
+        record.touched = self.revision;
+        Ok(vec![Change::Port(port)])
+    }
+
+    fn observe(&mut self, node: Uuid, present: &[ObservedVif], gone: &[String]) -> Result<Vec<Change>, Refusal> {
+        if !self.nodes.contains_key(&node) {
+            return Err(Refusal::NotFound { kind: Kind::TransportNode, uuid: node });
+        }
+        if let Some(long) = present.iter().find(|vif| vif.vif.is_empty() || vif.vif.len() > VIF_LENGTH_MAX) {
+            let why = format!("{} bytes; must be 1 to {VIF_LENGTH_MAX}", long.vif.len());
+            return Err(Invalid::new(format!("VIF identifier of {}", long.interface), why).into());
+        }
+        let mut changes = Vec::new();
+        for vif in gone {
+            if self.drop_claim(node, vif) {
+                changes.extend(self.touch_port_of(vif));
+            }
+        }
+        for observed in present {
+            if self.claim(node, observed) {
+                changes.extend(self.touch_port_of(&observed.vif));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Enters a claim; says whether anything changed.
+    fn claim(&mut self, node: Uuid, observed: &ObservedVif) -> bool {
+        let revision = self.revision;
+        let claims = self.claims.entry(observed.vif.clone()).or_default();
+        let since = claims.get(&node).map_or(revision, |claim| claim.since);
+        let claim = Claim { since, observed: observed.clone() };
+        let changed = claims.insert(node, claim.clone()).is_none_or(|old| old != claim);
+        let record = self.nodes.get_mut(&node).expect("checked: the node exists");
+        record.vifs.insert(observed.vif.clone());
+        changed
+    }
+
+    /// Takes a claim back; says whether there was one.
+    fn drop_claim(&mut self, node: Uuid, vif: &str) -> bool {
+        if let Some(record) = self.nodes.get_mut(&node) {
+            record.vifs.remove(vif);
+        }
+        let Some(claims) = self.claims.get_mut(vif) else { return false };
+        let dropped = claims.remove(&node).is_some();
+        if claims.is_empty() {
+            self.claims.remove(vif);
+        }
+        dropped
+    }
+
+    /// Marks the port that a VIF is plugged into as touched, if there is one.
+    fn touch_port_of(&mut self, vif: &str) -> Option<Change> {
+        let port = self.port_of_vif(vif)?;
+        let record = self.ports.get_mut(&port).expect("the index names ports that exist");
+        record.touched = self.revision;
+        Some(Change::Port(port))
+    }
+}

@@ -1,0 +1,314 @@
+//! The network information base: what users want, and what transport nodes report.
+//!
+//! A [`Command`] is applied by [`Nib::apply`], which either refuses it or changes the NIB and says what
+//! [`Change`]d. Applying is deterministic: every member of a cluster that applies the same commands in the same
+//! order holds the same NIB, numbers included, since all numbers (tunnel keys, port keys, epochs) are allocated here
+//! and nowhere else. Each applied command, refused or not, is a [`Revision`].
+//!
+//! The NIB holds intent and observation, nothing derived; flows are [`crate::compile`]'s. Start at [`Nib`].
+
+mod apply;
+mod config;
+mod location;
+mod refusal;
+
+pub use config::*;
+pub use location::{Claim, Location, ObservedVif};
+pub use refusal::{Invalid, Refusal};
+
+use crate::ids::{Epoch, NodeNumber, PortKey, Revision, TunnelKey};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Something to be done to the NIB. Serialised into the log, so variants and fields are only ever added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Make a resource.
+    Create {
+        /// Its name, drawn by the caller.
+        uuid: Uuid,
+        /// What it is.
+        object: Object,
+    },
+    /// Replace a resource's configuration.
+    Update {
+        /// Its name.
+        uuid: Uuid,
+        /// What it is from now on.
+        object: Object,
+        /// The revision it was read at; refused if it changed since.
+        read_at: Revision,
+    },
+    /// Remove a resource, and what belongs to it.
+    Delete {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        uuid: Uuid,
+    },
+    /// Plug a logical port in, or out.
+    Attach {
+        /// The port.
+        port: Uuid,
+        /// What it is plugged into from now on.
+        attachment: Attachment,
+    },
+    /// A transport node's VIFs changed, as its master has seen.
+    Observe {
+        /// The node.
+        node: Uuid,
+        /// VIFs that appeared, or whose interface changed.
+        present: Vec<ObservedVif>,
+        /// VIFs that are no longer there.
+        gone: Vec<String>,
+    },
+    /// Add a user of the API, or change the password.
+    SetUser {
+        /// The login name.
+        name: String,
+        /// The password's hash, in PHC string format.
+        password_hash: String,
+    },
+}
+
+/// What a command touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// A transport zone.
+    Zone(Uuid),
+    /// A transport node.
+    Node(Uuid),
+    /// A logical switch.
+    Switch(Uuid),
+    /// A logical port, its attachment or its location.
+    Port(Uuid),
+    /// A user.
+    User,
+}
+
+/// A transport zone in the NIB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRecord {
+    /// As configured.
+    pub config: TransportZone,
+    /// When it last changed.
+    pub modified: Revision,
+}
+
+/// A transport node in the NIB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// As configured.
+    pub config: TransportNode,
+    /// Its number in cookies and buckets.
+    pub number: NodeNumber,
+    /// The mastership it is under.
+    pub epoch: Epoch,
+    /// When its configuration last changed.
+    pub modified: Revision,
+    /// The VIFs it reports, by VIF identifier.
+    pub vifs: BTreeSet<String>,
+}
+
+/// A logical switch in the NIB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchRecord {
+    /// As configured.
+    pub config: LogicalSwitch,
+    /// Its key in tunnels.
+    pub key: TunnelKey,
+    /// The highest port key given out so far.
+    pub last_port_key: PortKey,
+    /// When its configuration last changed.
+    pub modified: Revision,
+}
+
+/// A logical port in the NIB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRecord {
+    /// The switch it belongs to.
+    pub switch: Uuid,
+    /// As configured; `portno` is always there.
+    pub config: LogicalPort,
+    /// Its key on the switch.
+    pub key: PortKey,
+    /// What it is plugged into.
+    pub attachment: Attachment,
+    /// When its configuration last changed.
+    pub modified: Revision,
+    /// When it last changed in any way that a transport node must learn of: configuration, attachment, location.
+    pub touched: Revision,
+}
+
+/// A user of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The password's hash, in PHC string format.
+    pub password_hash: String,
+}
+
+/// The network information base.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nib {
+    revision: Revision,
+    zones: BTreeMap<Uuid, ZoneRecord>,
+    nodes: BTreeMap<Uuid, NodeRecord>,
+    switches: BTreeMap<Uuid, SwitchRecord>,
+    ports: BTreeMap<Uuid, PortRecord>,
+    users: BTreeMap<String, User>,
+    /// Who says to have a VIF: by VIF, then by transport node.
+    claims: BTreeMap<String, BTreeMap<Uuid, Claim>>,
+    last_tunnel_key: TunnelKey,
+    last_node_number: NodeNumber,
+    last_epoch: Epoch,
+    /// Derived from the rest; rebuilt on load.
+    #[serde(skip)]
+    index: Index,
+}
+
+/// Ways to find records, derived from them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Index {
+    ports_of: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    port_of_vif: BTreeMap<String, Uuid>,
+    portnos: BTreeMap<Uuid, PortNumbers>,
+    node_of_identity: BTreeMap<Identity, Uuid>,
+    switch_of_key: BTreeMap<TunnelKey, Uuid>,
+}
+
+/// The `portno`s in use on one switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PortNumbers {
+    used: BTreeMap<u32, Uuid>,
+    /// No number below this one is free.
+    lowest_maybe_free: u32,
+}
+
+impl Default for PortNumbers {
+    fn default() -> PortNumbers {
+        PortNumbers { used: BTreeMap::new(), lowest_maybe_free: 1 }
+    }
+}
+
+impl PortNumbers {
+    fn take(&mut self, number: u32, port: Uuid) {
+        let earlier = self.used.insert(number, port);
+        assert!(earlier.is_none(), "portno {number} was free");
+    }
+
+    fn release(&mut self, number: u32) {
+        self.used.remove(&number);
+        self.lowest_maybe_free = self.lowest_maybe_free.min(number);
+    }
+
+    fn lowest_free(&mut self) -> Option<u32> {
+        let mut number = self.lowest_maybe_free;
+        while self.used.contains_key(&number) {
+            number += 1;
+        }
+        self.lowest_maybe_free = number;
+        (number <= PORTNO_MAX).then_some(number)
+    }
+}
+
+impl Nib {
+    /// How many commands were applied.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// All transport zones.
+    pub fn zones(&self) -> &BTreeMap<Uuid, ZoneRecord> {
+        &self.zones
+    }
+
+    /// All transport nodes.
+    pub fn nodes(&self) -> &BTreeMap<Uuid, NodeRecord> {
+        &self.nodes
+    }
+
+    /// All logical switches.
+    pub fn switches(&self) -> &BTreeMap<Uuid, SwitchRecord> {
+        &self.switches
+    }
+
+    /// All logical ports.
+    pub fn ports(&self) -> &BTreeMap<Uuid, PortRecord> {
+        &self.ports
+    }
+
+    /// The user of that name.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(name)
+    }
+
+    /// The ports of a switch, by uuid; none if there is no such switch.
+    pub fn ports_of(&self, switch: Uuid) -> impl Iterator<Item = (Uuid, &PortRecord)> {
+        let uuids = self.index.ports_of.get(&switch).into_iter().flatten();
+        uuids.filter_map(|uuid| self.ports.get(uuid).map(|port| (*uuid, port)))
+    }
+
+    /// The port that a VIF is plugged into.
+    pub fn port_of_vif(&self, vif: &str) -> Option<Uuid> {
+        self.index.port_of_vif.get(vif).copied()
+    }
+
+    /// The transport node that a peer is, by what it showed.
+    pub fn node_of_identity(&self, identity: &Identity) -> Option<Uuid> {
+        self.index.node_of_identity.get(identity).copied()
+    }
+
+    /// The switch that has a tunnel key.
+    pub fn switch_of_key(&self, key: TunnelKey) -> Option<Uuid> {
+        self.index.switch_of_key.get(&key).copied()
+    }
+
+    /// The revision at which an object's configuration last changed.
+    pub fn modified(&self, kind: Kind, uuid: Uuid) -> Option<Revision> {
+        match kind {
+            Kind::TransportZone => self.zones.get(&uuid).map(|r| r.modified),
+            Kind::TransportNode => self.nodes.get(&uuid).map(|r| r.modified),
+            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| r.modified),
+            Kind::LogicalPort => self.ports.get(&uuid).map(|r| r.modified),
+        }
+    }
+
+    /// An object as configured.
+    pub fn object(&self, kind: Kind, uuid: Uuid) -> Option<Object> {
+        match kind {
+            Kind::TransportZone => self.zones.get(&uuid).map(|r| Object::TransportZone(r.config.clone())),
+            Kind::TransportNode => self.nodes.get(&uuid).map(|r| Object::TransportNode(r.config.clone())),
+            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| Object::LogicalSwitch(r.config.clone())),
+            Kind::LogicalPort => {
+                self.ports.get(&uuid).map(|r| Object::LogicalPort { switch: r.switch, config: r.config.clone() })
+            }
+        }
+    }
+
+    /// Derives the index again, after the records were read from disk.
+    #[must_use]
+    pub fn reindexed(mut self) -> Nib {
+        self.index = Index::default();
+        for (uuid, node) in &self.nodes {
+            if let Some(credential) = &node.config.credential {
+                self.index.node_of_identity.insert(credential.identity(), *uuid);
+            }
+        }
+        for (uuid, switch) in &self.switches {
+            self.index.ports_of.insert(*uuid, BTreeSet::new());
+            self.index.portnos.insert(*uuid, PortNumbers::default());
+            self.index.switch_of_key.insert(switch.key, *uuid);
+        }
+        for (uuid, port) in &self.ports {
+            self.index.ports_of.entry(port.switch).or_default().insert(*uuid);
+            if let Some(number) = port.config.portno {
+                self.index.portnos.entry(port.switch).or_default().take(number, *uuid);
+            }
+            if let Some(vif) = port.attachment.vif() {
+                self.index.port_of_vif.insert(vif.to_string(), *uuid);
+            }
+        }
+        self
+    }
+}

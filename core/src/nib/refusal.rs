@@ -1,0 +1,83 @@
+//! Why a command was refused. Start at [`Refusal`].
+
+use super::config::Kind;
+use crate::ids::Revision;
+use uuid::Uuid;
+
+/// A field whose value is wrong by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Invalid {
+    /// The field's path in the object.
+    pub field: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Invalid {
+    pub(super) fn new(field: impl Into<String>, why: impl Into<String>) -> Invalid {
+        Invalid { field: field.into(), why: why.into() }
+    }
+}
+
+/// Why a command changed nothing. Each is the caller's to fix or to retry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The object, or the one it belongs to, does not exist.
+    #[error("there is no {kind} {uuid}")]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// Its name.
+        uuid: Uuid,
+    },
+    /// The object refers to another that does not exist.
+    #[error("{field}: there is no {kind} {uuid}")]
+    NoSuchReference {
+        /// The field's path in the object.
+        field: String,
+        /// What it should refer to.
+        kind: Kind,
+        /// What it names.
+        uuid: Uuid,
+    },
+    /// An object of this name exists already.
+    #[error("{kind} {uuid} exists already")]
+    Exists {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        uuid: Uuid,
+    },
+    /// A field is wrong by itself.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Something must be unique, and another object has it.
+    #[error("{what} is in use by {kind} {by}")]
+    InUse {
+        /// What must be unique, in words.
+        what: String,
+        /// The other object's kind.
+        kind: Kind,
+        /// The other object.
+        by: Uuid,
+    },
+    /// The object was changed since it was read; read it again, change it again.
+    #[error("{kind} {uuid} was changed at revision {now}, after it was read")]
+    Stale {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        uuid: Uuid,
+        /// Its revision.
+        now: Revision,
+    },
+    /// No number is left to allocate.
+    #[error("all {limit} {what} are in use")]
+    Exhausted {
+        /// What is used up, in words.
+        what: &'static str,
+        /// How many there are.
+        limit: u32,
+    },
+}
