@@ -1,1 +1,4 @@
-//! placeholder
+//! How it is made true.
+pub mod controller;
+pub mod runtime;
+pub mod store;

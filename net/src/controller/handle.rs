@@ -1,0 +1,159 @@
+//! What the controller offers to the API and to the drivers of connections. Start at [`Handle`].
+
+use super::State;
+use super::nodes::NodeState;
+use crate::runtime::{Moment, Runtime};
+use selvedge_core::ids::Revision;
+use selvedge_core::nib::{Command, NodeRecord, Refusal};
+use std::sync::{Arc, RwLock};
+use tokio::sync::{Notify, mpsc, oneshot};
+use uuid::Uuid;
+
+/// A command on its way, and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub command: Command,
+    pub reply: oneshot::Sender<Result<Revision, Refusal>>,
+}
+
+/// Most commands that may be on their way at once; more wait.
+const REQUESTS_MAX: usize = 4096;
+
+/// The way to the controller. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    state: Arc<RwLock<State>>,
+    changed: Arc<Notify>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// The controller is going down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the controller is stopping")]
+pub struct Stopped;
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The NIB refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nobody knows whether it was: the controller is going down.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A transport node that does not hold a revision yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// The node.
+    pub node: Uuid,
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub realised: Option<Revision>,
+    /// Why it is late, in words.
+    pub why: String,
+}
+
+impl Late {
+    pub(super) fn judge(uuid: Uuid, node: &NodeRecord, state: Option<&NodeState>, now: Revision) -> Late {
+        let realised = state.and_then(|state| state.realised(now));
+        let why = match state {
+            None => "it never connected since the controller started".to_string(),
+            Some(state) => match (state.problems.values().next(), &state.ovsdb, &state.openflow) {
+                (Some(problem), _, _) => problem.clone(),
+                (None, None, _) => "its OVSDB session is down".to_string(),
+                (None, _, None) => "its OpenFlow session is down".to_string(),
+                (None, Some(_), Some(_)) => "changes are on their way to it".to_string(),
+            },
+        };
+        let name = node.config.common.display_name.clone().unwrap_or_default();
+        Late { node: uuid, name, realised, why }
+    }
+}
+
+/// How a wait ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// What was waited for holds.
+    Done,
+    /// It did not come in time; these are late.
+    Late(Vec<Late>),
+}
+
+impl Handle {
+    /// A handle on `state`, and where its requests come out.
+    pub(super) fn new(state: State) -> (Handle, mpsc::Receiver<Request>) {
+        let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
+        let handle = Handle { state: Arc::new(RwLock::new(state)), changed: Arc::default(), requests };
+        (handle, incoming)
+    }
+
+    /// Looks at the state. `look` must be quick: it holds up the core.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().expect("no holder of the state panics and lives"))
+    }
+
+    /// Changes the state, and wakes those who wait for a change.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.write().expect("no holder of the state panics and lives"));
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// Changes what is known of a transport node, and wakes those who wait for it.
+    pub fn node<T>(&self, node: Uuid, change: impl FnOnce(&mut NodeState) -> T) -> T {
+        self.write(|state| change(state.nodes.entry(node).or_default()))
+    }
+
+    /// Remembers a peer that was turned away; says whether it is new.
+    pub fn refuse(&self, peer: super::RefusedPeer) -> bool {
+        self.write(|state| state.peers.refuse(peer))
+    }
+
+    /// Carries out a command: when this returns a revision, it is durable and applied.
+    ///
+    /// # Errors
+    /// If the NIB refuses it, or the controller is going down.
+    pub async fn submit(&self, command: Command) -> Result<Revision, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request { command, reply }).await.map_err(|_| Stopped)?;
+        Ok(answer.await.map_err(|_| Stopped)??)
+    }
+
+    /// Waits until the NIB is at `revision` or later; says whether it came to that before `deadline`.
+    pub async fn wait_revision<R: Runtime>(&self, revision: Revision, deadline: Moment) -> bool {
+        self.wait::<R, _>(deadline, |state| (state.nib.revision() >= revision).then_some(())).await.is_some()
+    }
+
+    /// Waits until every transport node that takes part holds all revisions after `since`, up to `until`.
+    pub async fn wait_realised<R: Runtime>(&self, since: Revision, until: Revision, deadline: Moment) -> Waited {
+        let done = self.wait::<R, _>(deadline, |state| state.late(since, until).is_empty().then_some(())).await;
+        match done {
+            Some(()) => Waited::Done,
+            None => Waited::Late(self.read(|state| state.late(since, until))),
+        }
+    }
+
+    /// Waits until `look` finds something, and gives it; nothing if `deadline` comes first.
+    pub async fn wait<R: Runtime, T: Send>(
+        &self,
+        deadline: Moment,
+        look: impl Fn(&State) -> Option<T> + Send + Sync,
+    ) -> Option<T> {
+        R::before(deadline, async {
+            loop {
+                let change = self.changed.notified();
+                tokio::pin!(change);
+                // Registered before looking, so that a change in between is not missed.
+                change.as_mut().enable();
+                if let Some(found) = self.read(&look) {
+                    return found;
+                }
+                change.await;
+            }
+        })
+        .await
+    }
+}

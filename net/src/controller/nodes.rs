@@ -1,0 +1,136 @@
+//! What is known of transport nodes beyond the NIB: connections, progress, trouble. None of it is durable.
+//!
+//! Start at [`NodeState`].
+
+use super::progress::Progress;
+use selvedge_core::ids::Revision;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+/// A live connection of a transport node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+/// What is known of one transport node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeState {
+    /// The OVSDB session, while there is one.
+    pub ovsdb: Option<Connection>,
+    /// The OpenFlow session of the integration bridge, while there is one.
+    pub openflow: Option<Connection>,
+    /// Which revisions the switch holds; nothing yet if nobody looked since the controller started.
+    pub progress: Option<Progress>,
+    /// `ovs_version`, as reported.
+    pub ovs_version: Option<String>,
+    /// What is wrong with it, by who says so; each a sentence for an operator.
+    pub problems: BTreeMap<&'static str, String>,
+    /// What the controller found changed behind its back and put right, newest last; the last few.
+    pub repairs: VecDeque<Repair>,
+    /// Since the controller started.
+    pub counters: Counters,
+}
+
+/// Something put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// When.
+    pub at: SystemTime,
+    /// What, in words.
+    pub what: String,
+}
+
+/// What was sent to a transport node since the controller started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Flow mods confirmed.
+    pub flow_mods: u64,
+    /// Group mods confirmed.
+    pub group_mods: u64,
+    /// Bundles confirmed.
+    pub bundles: u64,
+    /// OVSDB transactions confirmed.
+    pub ovsdb_transactions: u64,
+    /// OpenFlow sessions that came up.
+    pub openflow_sessions: u64,
+    /// OVSDB sessions that came up.
+    pub ovsdb_sessions: u64,
+    /// Repairs of what was changed behind the controller's back.
+    pub repairs: u64,
+}
+
+/// How many repairs are remembered for each node.
+const REPAIRS_KEPT: usize = 16;
+
+impl NodeState {
+    /// Remembers a repair.
+    pub fn repaired(&mut self, at: SystemTime, what: impl Into<String>) {
+        self.counters.repairs += 1;
+        self.repairs.push_back(Repair { at, what: what.into() });
+        while self.repairs.len() > REPAIRS_KEPT {
+            self.repairs.pop_front();
+        }
+    }
+
+    /// The highest revision up to which the switch lacks nothing, when the NIB is at `now`.
+    pub fn realised(&self, now: Revision) -> Option<Revision> {
+        self.progress.as_ref().and_then(|progress| progress.realised(now))
+    }
+
+    /// Whether both sessions are up.
+    pub fn connected(&self) -> bool {
+        self.ovsdb.is_some() && self.openflow.is_some()
+    }
+}
+
+/// A peer that connected and was turned away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedPeer {
+    /// Where it came from, last time.
+    pub peer: SocketAddr,
+    /// What it spoke: `ovsdb` or `openflow`.
+    pub protocol: &'static str,
+    /// Why it was refused, in words.
+    pub why: String,
+    /// SHA-256 of its certificate in hex, if it showed one.
+    pub fingerprint: Option<String>,
+    /// How often.
+    pub count: u64,
+    /// When last.
+    pub last: SystemTime,
+}
+
+/// Peers that were turned away, newest last; the last few.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    refused: VecDeque<RefusedPeer>,
+}
+
+/// How many refused peers are remembered.
+const REFUSED_KEPT: usize = 64;
+
+impl Peers {
+    /// Those that were turned away, newest last.
+    pub fn refused(&self) -> impl Iterator<Item = &RefusedPeer> {
+        self.refused.iter()
+    }
+
+    /// Remembers one; the same peer in the same way counts up. Says whether it is new.
+    pub fn refuse(&mut self, mut peer: RefusedPeer) -> bool {
+        let same = |old: &RefusedPeer| {
+            old.peer.ip() == peer.peer.ip() && old.protocol == peer.protocol && old.fingerprint == peer.fingerprint
+        };
+        let old = self.refused.iter().position(same).and_then(|i| self.refused.remove(i));
+        peer.count += old.as_ref().map_or(0, |old| old.count);
+        self.refused.push_back(peer);
+        while self.refused.len() > REFUSED_KEPT {
+            self.refused.pop_front();
+        }
+        old.is_none()
+    }
+}
