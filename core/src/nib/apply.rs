@@ -322,11 +322,23 @@ impl Nib {
             }
         }
         for observed in present {
+            // A port number is one interface: whoever was said to have it before is not there any more.
+            for vif in self.holders_of_ofport(node, observed) {
+                self.drop_claim(node, &vif);
+                changes.extend(self.touch_port_of(&vif));
+            }
             if self.claim(node, observed) {
                 changes.extend(self.touch_port_of(&observed.vif));
             }
         }
         Ok(changes)
+    }
+
+    /// Other VIFs of the node that are said to have the same OpenFlow port.
+    fn holders_of_ofport(&self, node: Uuid, observed: &ObservedVif) -> Vec<String> {
+        let others = self.vifs_of(node).map(|claim| &claim.observed);
+        let same = others.filter(|other| other.ofport == observed.ofport && other.vif != observed.vif);
+        same.map(|other| other.vif.clone()).collect()
     }
 
     /// Enters a claim; says whether anything changed.
