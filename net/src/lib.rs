@@ -2,3 +2,4 @@
 pub mod controller;
 pub mod runtime;
 pub mod store;
+pub mod tls;

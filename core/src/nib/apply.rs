@@ -64,6 +64,7 @@ impl Nib {
             modified: self.revision,
             vifs: BTreeSet::new(),
         };
+        self.index.node_of_number.insert(record.number, uuid);
         self.nodes.insert(uuid, record);
         Ok(vec![Change::Node(uuid)])
     }
@@ -247,6 +248,7 @@ impl Nib {
 
     fn delete_node(&mut self, uuid: Uuid) -> Vec<Change> {
         let record = self.nodes.remove(&uuid).expect("checked: the node exists");
+        self.index.node_of_number.remove(&record.number);
         if let Some(credential) = &record.config.credential {
             self.index.node_of_identity.remove(&credential.identity());
         }

@@ -175,6 +175,7 @@ struct Index {
     portnos: BTreeMap<Uuid, PortNumbers>,
     node_of_identity: BTreeMap<Identity, Uuid>,
     switch_of_key: BTreeMap<TunnelKey, Uuid>,
+    node_of_number: BTreeMap<NodeNumber, Uuid>,
 }
 
 /// The `portno`s in use on one switch.
@@ -271,6 +272,11 @@ impl Nib {
         self.index.switch_of_key.get(&key).copied()
     }
 
+    /// The transport node that has a number.
+    pub fn node_of_number(&self, number: NodeNumber) -> Option<Uuid> {
+        self.index.node_of_number.get(&number).copied()
+    }
+
     /// The revision at which an object's configuration last changed.
     pub fn modified(&self, kind: Kind, uuid: Uuid) -> Option<Revision> {
         match kind {
@@ -298,6 +304,7 @@ impl Nib {
     pub fn reindexed(mut self) -> Nib {
         self.index = Index::default();
         for (uuid, node) in &self.nodes {
+            self.index.node_of_number.insert(node.number, *uuid);
             if let Some(credential) = &node.config.credential {
                 self.index.node_of_identity.insert(credential.identity(), *uuid);
             }

@@ -1,9 +1,10 @@
 //! What the controller offers to the API and to the drivers of connections. Start at [`Handle`].
 
-use super::State;
 use super::nodes::NodeState;
+use super::{Feed, Link, Protocol, State};
 use crate::runtime::{Moment, Runtime};
-use selvedge_core::ids::Revision;
+use selvedge_core::flow::FlowTable;
+use selvedge_core::ids::{NodeNumber, Revision};
 use selvedge_core::nib::{Command, NodeRecord, Refusal};
 use std::sync::{Arc, RwLock};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -105,6 +106,44 @@ impl Handle {
     /// Changes what is known of a transport node, and wakes those who wait for it.
     pub fn node<T>(&self, node: Uuid, change: impl FnOnce(&mut NodeState) -> T) -> T {
         self.write(|state| change(state.nodes.entry(node).or_default()))
+    }
+
+    /// What `node` should hold now, and at which revision that is; from here on `feed` gets what changes, and whoever
+    /// had the node's feed before is told to stop.
+    pub fn in_step(&self, node: NodeNumber, feed: &Feed) -> (FlowTable, Revision) {
+        // Nothing that anybody waits for changes: no need to wake them.
+        let mut state = self.state.write().expect("no holder of the state panics and lives");
+        state.in_step(node, feed)
+    }
+
+    /// Gives up `feed`, if it still is the node's.
+    pub fn out_of_step(&self, node: NodeNumber, feed: &Feed) {
+        self.write(|state| {
+            if state.feeds.get(&node).is_some_and(|current| current.same(feed)) {
+                state.feeds.remove(&node);
+            }
+        });
+    }
+
+    /// Becomes the driver of a node's connection, in place of whoever was.
+    pub fn link(&self, node: Uuid, protocol: Protocol) -> Link {
+        let link = Link::default();
+        let earlier = self.write(|state| state.links.insert((node, protocol), link.clone()));
+        if let Some(earlier) = earlier {
+            earlier.replace();
+        }
+        link
+    }
+
+    /// Gives up a link. Says whether it still was the node's.
+    pub fn unlink(&self, node: Uuid, protocol: Protocol, link: &Link) -> bool {
+        self.write(|state| {
+            let current = state.links.get(&(node, protocol)).is_some_and(|current| current.same(link));
+            if current {
+                state.links.remove(&(node, protocol));
+            }
+            current
+        })
     }
 
     /// Remembers a peer that was turned away; says whether it is new.

@@ -7,18 +7,24 @@
 //!
 //! Start at [`Handle`] for what the controller offers, at [`run`] for how a command is carried out.
 
+mod feed;
 mod handle;
+mod link;
 mod nodes;
 mod progress;
 mod run;
 
+pub use feed::{Fed, Feed};
 pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
+pub use link::{Link, Protocol};
 pub use nodes::{Connection, Counters, NodeState, Peers, RefusedPeer, Repair};
 pub use progress::Progress;
 pub use run::run;
 
-use selvedge_core::ids::Revision;
-use selvedge_core::nib::Nib;
+use selvedge_core::compile::Engine;
+use selvedge_core::flow::FlowTable;
+use selvedge_core::ids::{NodeNumber, Revision};
+use selvedge_core::nib::{Change, Command, Nib, Refusal};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -27,13 +33,63 @@ use uuid::Uuid;
 pub struct State {
     /// Intent and observation.
     pub nib: Nib,
+    /// The flows that follow from it.
+    pub engine: Engine,
     /// What is known of each transport node's connections and progress.
     pub nodes: BTreeMap<Uuid, NodeState>,
     /// Who was turned away.
     pub peers: Peers,
+    /// Where changes go, by transport node; only nodes whose flows are in step have one.
+    feeds: BTreeMap<NodeNumber, Feed>,
+    /// Who drives the connections of a transport node.
+    links: BTreeMap<(Uuid, Protocol), Link>,
 }
 
 impl State {
+    /// The state after a start: the NIB as it was, and nothing known of any switch.
+    fn of(nib: Nib) -> State {
+        let engine = Engine::from_nib(&nib);
+        let unknown = NodeState { progress: Some(Progress::unknown(nib.revision())), ..NodeState::default() };
+        let nodes = nib.nodes().keys().map(|uuid| (*uuid, unknown.clone())).collect();
+        State { nib, engine, nodes, ..State::default() }
+    }
+
+    /// Applies a command, and hands each node that it concerns its part.
+    fn apply(&mut self, command: &Command) -> Result<Revision, Refusal> {
+        let changes = self.nib.apply(command)?;
+        let revision = self.nib.revision();
+        for (number, delta) in self.engine.update(&self.nib, &changes) {
+            if let Some(uuid) = self.nib.node_of_number(number) {
+                let node = self.nodes.entry(uuid).or_default();
+                node.progress.get_or_insert_default().concerned(revision);
+            }
+            if let Some(feed) = self.feeds.get(&number) {
+                feed.push(delta, revision);
+            }
+        }
+        changes.iter().for_each(|change| self.tell_drivers(*change));
+        Ok(revision)
+    }
+
+    /// The drivers of a transport node's connections look again at its configuration.
+    fn tell_drivers(&mut self, change: Change) {
+        let Change::Node(uuid) = change else { return };
+        for (_, link) in self.links.range((uuid, Protocol::FIRST)..=(uuid, Protocol::LAST)) {
+            link.wake();
+        }
+        if !self.nib.nodes().contains_key(&uuid) {
+            self.nodes.remove(&uuid);
+        }
+    }
+
+    /// What `node` should hold now; from here on `feed` gets what changes.
+    fn in_step(&mut self, node: NodeNumber, feed: &Feed) -> (FlowTable, Revision) {
+        if let Some(other) = self.feeds.insert(node, feed.clone()).filter(|other| !other.same(feed)) {
+            other.end();
+        }
+        (self.engine.desired(node), self.nib.revision())
+    }
+
     /// The transport nodes that lack a revision after `since`, up to `until`, that concerns them, and why.
     /// Nodes that are switched off are not waited for, nor are revisions that are not there yet.
     pub fn late(&self, since: Revision, until: Revision) -> Vec<Late> {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const REMEMBERED_MAX: usize = 4096;
 
 /// What one transport node holds of what it should.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Nobody has looked at the switch yet: any revision up to here may be missing.
     unknown_up_to: Option<Revision>,

@@ -17,8 +17,7 @@ const BATCH_MAX: usize = 1024;
 /// The loop ends when all handles are gone, or with an error when the disk fails: the process must stop then, since
 /// nobody knows what is durable.
 pub fn run<R: Runtime>(store: Store, nib: Nib) -> (Handle, impl Future<Output = Result<(), StoreError>> + Send) {
-    let state = State { nib, ..State::default() };
-    let (handle, requests) = Handle::new(state);
+    let (handle, requests) = Handle::new(State::of(nib));
     let core = serve::<R>(store, handle.clone(), requests);
     (handle, core)
 }
@@ -52,7 +51,6 @@ async fn durable<R: Runtime>(mut store: Store, commands: Vec<Command>) -> Result
 type Answer = (oneshot::Sender<Result<Revision, Refusal>>, Result<Revision, Refusal>);
 
 fn apply(state: &mut State, request: Request) -> Answer {
-    let applied = state.nib.apply(&request.command);
-    let revision = state.nib.revision();
-    (request.reply, applied.map(|_changes| revision))
+    let answer = state.apply(&request.command);
+    (request.reply, answer)
 }
