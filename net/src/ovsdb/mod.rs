@@ -18,7 +18,9 @@
 
 pub mod codec;
 pub mod operation;
+pub mod plan;
 pub mod replica;
 pub mod schema;
 pub mod session;
 pub mod value;
+pub mod vswitch;
