@@ -1,5 +1,6 @@
 //! How it is made true.
 pub mod controller;
+pub mod openflow;
 pub mod ovsdb;
 pub mod runtime;
 pub mod store;
