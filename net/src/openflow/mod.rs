@@ -6,6 +6,8 @@
 //!
 //! | module | owns |
 //! | --- | --- |
+//! | [`session`] | one controller-side connection: hello, features, keepalive |
+//! | [`bundle`] | one atomic change: opened, filled, closed, committed or discarded |
 //! | [`codec`] | [`Message`](message::Message) to bytes and back, framing |
 //! | [`message`], [`multipart`], [`flows`], [`groups`], [`ports`] | what messages contain |
 //! | [`oxm`], `actions` | matches and instructions, the model of `selvedge_core::flow` in bytes |
@@ -16,9 +18,10 @@
 //!
 //! References are to the OpenFlow Switch Specification 1.5.1, ovs-fields(7) and ovs-actions(7). Another version would
 //! be a variant of [`Version`], taken by the functions of [`codec`]; messages stay as they are.
-//! Start at [`codec`].
+//! Start at [`session::Session`].
 
 mod actions;
+pub mod bundle;
 pub mod codec;
 pub mod error;
 pub mod flows;
@@ -27,6 +30,7 @@ pub mod message;
 pub mod multipart;
 pub mod oxm;
 pub mod ports;
+pub mod session;
 mod wire;
 
 use message::Hello;
