@@ -1,14 +1,23 @@
-//! OpenFlow against what is known to be right: recorded sessions, and itself.
+//! OpenFlow against what is known to be right: recorded sessions, `ovs-ofctl` and a real ovs-vswitchd.
 //!
 //! | module | asks |
 //! | --- | --- |
 //! | `golden` | do recorded messages decode, and encode to the same bytes? |
+//! | `printed` | does `ovs-ofctl` read what we write as what we meant? |
 //! | `roundtrip` | does anything that can be encoded decode to itself? |
 //! | `sessions` | do sessions and bundles end as they should, whatever the peer does? |
+//! | `switch` | does a real ovs-vswitchd do what we say, and report exactly that? |
+//!
+//! `samples` has a flow for each field and action. Without Open vSwitch `printed` and `switch` say that they did not run,
+//! and fail if `SELVEDGE_REQUIRE_OVS` is 1.
 
+mod bed;
 mod golden;
+mod printed;
 mod roundtrip;
+mod samples;
 mod sessions;
+mod switch;
 mod transcripts;
 
 /// Compares with a snapshot in the workspace's own folder for them.
