@@ -11,6 +11,7 @@
 //! | [`guest`] | one guest: its wiring, and traffic from it |
 //! | [`echo`], [`exchange`], [`wire`], [`frame`] | ping; UDP and TCP; frames sent and captured; what is in them |
 //! | [`matrix`] | who reaches whom |
+//! | [`daemon`], [`api`] | the controller under test, and a client of its API |
 //! | [`netns`], `sys`, `command`, [`wait`] | namespaces; kernel calls; programs; patience |
 //! | [`ident`], `state`, [`status`], [`mod@requirements`], [`error`], [`table`] | names; the state on disk; how it is; what must be installed |
 //!
@@ -35,8 +36,10 @@
 //! # }
 //! ```
 
+pub mod api;
 pub mod bed;
 mod command;
+pub mod daemon;
 pub mod echo;
 pub mod error;
 pub mod exchange;
@@ -55,7 +58,9 @@ pub mod table;
 pub mod wait;
 pub mod wire;
 
+pub use api::{Answer, Api};
 pub use bed::{Bed, Lifetime, MigrationOrder};
+pub use daemon::{Connector, ConnectorKind, Daemon};
 pub use echo::{Family, PingReport, Pinger};
 pub use error::{Error, Result};
 pub use frame::{ArpEnd, ArpOperation, Endpoint, Frame};

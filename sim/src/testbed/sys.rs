@@ -9,6 +9,8 @@ use std::ffi::{CString, c_char, c_int, c_uint};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// Moves the calling thread, and what it will start, into a network namespace.
 pub fn enter_netns(namespace: BorrowedFd<'_>) -> io::Result<()> {
@@ -25,6 +27,8 @@ pub fn unshare_netns() -> io::Result<()> {
 /// What to send to a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Signal {
+    /// A request to end.
+    Term,
     /// The end.
     Kill,
 }
@@ -34,10 +38,19 @@ pub fn kill(pid: u32, signal: Signal) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
     assert!(pid > 1, "0 and below mean whole groups, and 1 is not ours");
     let signal = match signal {
+        Signal::Term => libc::SIGTERM,
         Signal::Kill => libc::SIGKILL,
     };
     // SAFETY: no pointer is passed.
     check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Has the kernel kill the process that `command` will start when the thread that starts it ends.
+pub fn die_with_this_thread(command: &mut Command) {
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; prctl is a plain system call.
+    unsafe {
+        command.pre_exec(|| check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).map(drop));
+    }
 }
 
 /// A raw socket for ICMP, in the calling thread's namespace. What it receives begins with the IP header.
