@@ -103,9 +103,9 @@ impl Handle {
         result
     }
 
-    /// Changes what is known of a transport node, and wakes those who wait for it.
-    pub fn node<T>(&self, node: Uuid, change: impl FnOnce(&mut NodeState) -> T) -> T {
-        self.write(|state| change(state.nodes.entry(node).or_default()))
+    /// Changes what is known of a transport node, and wakes those who wait for it. Nothing if the node is gone.
+    pub fn node<T>(&self, node: Uuid, change: impl FnOnce(&mut NodeState) -> T) -> Option<T> {
+        self.write(|state| state.nodes.get_mut(&node).map(change))
     }
 
     /// What `node` should hold now, and at which revision that is; from here on `feed` gets what changes, and whoever

@@ -58,6 +58,7 @@ impl State {
     fn apply(&mut self, command: &Command) -> Result<Revision, Refusal> {
         let changes = self.nib.apply(command)?;
         let revision = self.nib.revision();
+        changes.iter().for_each(|change| self.tell_drivers(*change));
         for (number, delta) in self.engine.update(&self.nib, &changes) {
             if let Some(uuid) = self.nib.node_of_number(number) {
                 let node = self.nodes.entry(uuid).or_default();
@@ -67,13 +68,15 @@ impl State {
                 feed.push(delta, revision);
             }
         }
-        changes.iter().for_each(|change| self.tell_drivers(*change));
         Ok(revision)
     }
 
     /// The drivers of a transport node's connections look again at its configuration.
     fn tell_drivers(&mut self, change: Change) {
         let Change::Node(uuid) = change else { return };
+        if self.nib.nodes().contains_key(&uuid) {
+            self.nodes.entry(uuid).or_default().progress.get_or_insert_default();
+        }
         for (_, link) in self.links.range((uuid, Protocol::FIRST)..=(uuid, Protocol::LAST)) {
             link.wake();
         }

@@ -26,6 +26,8 @@ pub struct NodeState {
     pub openflow: Option<Connection>,
     /// Which revisions the switch holds; nothing yet if nobody looked since the controller started.
     pub progress: Option<Progress>,
+    /// The integration bridge's datapath id, as reported: sixteen hex digits. Its OpenFlow connection is known by it.
+    pub datapath_id: Option<String>,
     /// `ovs_version`, as reported.
     pub ovs_version: Option<String>,
     /// What is wrong with it, by who says so; each a sentence for an operator.

@@ -131,7 +131,7 @@ const MODIFY_STRICT: u8 = 2;
 const DELETE: u8 = 3;
 const DELETE_STRICT: u8 = 4;
 /// `OFPTT_ALL`.
-const ALL_TABLES: u8 = 0xff;
+pub(super) const ALL_TABLES: u8 = 0xff;
 /// `OFP_DEFAULT_PRIORITY`, where none counts.
 const NO_PRIORITY: u16 = 0x8000;
 /// `OFP_NO_BUFFER`, `OFPP_ANY` and `OFPG_ANY`.

@@ -26,6 +26,13 @@ pub enum GroupMod {
         /// Its buckets from now on.
         buckets: Buckets,
     },
+    /// Give a group these buckets, whether it is there or not. An extension of Open vSwitch (`OFPGC_ADD_OR_MOD`).
+    Put {
+        /// Which group.
+        group: GroupId,
+        /// Its buckets from now on.
+        buckets: Buckets,
+    },
     /// Delete a group, and the flows that use it. None if it is not there.
     Delete(GroupId),
     /// Delete all groups.
@@ -71,6 +78,8 @@ pub enum DumpedBuckets {
 
 const ADD: u16 = 0;
 const MODIFY: u16 = 1;
+/// `OFPGC_ADD_OR_MOD`.
+const PUT: u16 = 0x8000;
 const DELETE: u16 = 2;
 const INSERT_BUCKET: u16 = 3;
 const REMOVE_BUCKET: u16 = 5;
@@ -149,6 +158,7 @@ impl GroupMod {
         match self {
             GroupMod::Add { group, buckets } => put_group_mod(out, ADD, group.0, ALL_BUCKETS, Some(buckets)),
             GroupMod::Modify { group, buckets } => put_group_mod(out, MODIFY, group.0, ALL_BUCKETS, Some(buckets)),
+            GroupMod::Put { group, buckets } => put_group_mod(out, PUT, group.0, ALL_BUCKETS, Some(buckets)),
             GroupMod::Delete(group) => put_group_mod(out, DELETE, group.0, ALL_BUCKETS, None),
             GroupMod::DeleteAll => put_group_mod(out, DELETE, ALL_GROUPS, ALL_BUCKETS, None),
             GroupMod::InsertBuckets { group, buckets } => {
@@ -169,6 +179,7 @@ impl GroupMod {
         match command {
             ADD => Ok(GroupMod::Add { group, buckets: read_group(kind, buckets, from)? }),
             MODIFY => Ok(GroupMod::Modify { group, buckets: read_group(kind, buckets, from)? }),
+            PUT => Ok(GroupMod::Put { group, buckets: read_group(kind, buckets, from)? }),
             DELETE if group.0 == ALL_GROUPS => Ok(GroupMod::DeleteAll),
             DELETE => Ok(GroupMod::Delete(group)),
             INSERT_BUCKET if bucket != LAST_BUCKET => {

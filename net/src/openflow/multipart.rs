@@ -3,11 +3,13 @@
 //! An answer ends with the first reply whose `more` is false. Start at [`Request`] and [`Reply`].
 
 use super::error::Fault;
-use super::flows::{DumpedFlow, FlowFilter, NONE, Stats};
+use super::flows::{ALL_TABLES, DumpedFlow, FlowFilter, NONE, Stats, must_be_none};
 use super::groups::{ALL_GROUPS, DumpedGroup};
+use super::message::Xid;
+use super::oxm::{put_match, read_match};
 use super::ports::{Port, read_text};
 use super::wire::{Put, Reader};
-use selvedge_core::flow::GroupId;
+use selvedge_core::flow::{GroupId, Match};
 use selvedge_core::ids::OfPort;
 
 /// What a controller asks.
@@ -23,6 +25,9 @@ pub enum Request {
     Groups(Option<GroupId>),
     /// One port, or all.
     Ports(Option<OfPort>),
+    /// Tell from now on of every flow that somebody adds, changes or removes; what this connection does itself is told
+    /// of by its xid alone. The number names the monitor.
+    WatchFlows(u32),
 }
 
 /// What a switch answers.
@@ -38,6 +43,21 @@ pub enum Reply {
     Groups(Vec<DumpedGroup>),
     /// Ports.
     Ports(Vec<Port>),
+    /// What became of flows. Also sent unasked, while there is a monitor.
+    FlowsChanged(Vec<FlowUpdate>),
+}
+
+/// What became of a flow (OpenFlow 1.5.1, section 7.3.5.18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowUpdate {
+    /// Somebody else added, changed or removed one. Which one is not modelled: who must know asks for all flows.
+    Foreign,
+    /// This connection changed flows, by the message with this xid.
+    Own(Xid),
+    /// So much changed that the switch stopped telling.
+    Paused,
+    /// It tells again; what changed in between was told of before this.
+    Resumed,
 }
 
 /// What the switch is, in words.
@@ -63,12 +83,16 @@ const AGGREGATE: u16 = 2;
 const GROUPS: u16 = 7;
 /// `OFPMP_PORT_DESC`.
 const PORTS: u16 = 13;
+/// `OFPMP_FLOW_MONITOR`.
+const FLOW_MONITOR: u16 = 16;
+/// `OFPFMF_ADD`, `OFPFMF_REMOVED`, `OFPFMF_MODIFY`.
+const ALL_CHANGES: u16 = 0b1110;
 /// `OFPMPF_REQ_MORE` and `OFPMPF_REPLY_MORE`.
 const MORE: u16 = 1;
 
 /// Whether a type of multipart message is modelled.
 pub(super) fn is_modelled(kind: u16) -> bool {
-    [DESCRIPTION, FLOWS, AGGREGATE, GROUPS, PORTS].contains(&kind)
+    [DESCRIPTION, FLOWS, AGGREGATE, GROUPS, PORTS, FLOW_MONITOR].contains(&kind)
 }
 
 fn put_header(out: &mut Vec<u8>, kind: u16, flags: u16) {
@@ -103,6 +127,7 @@ impl Request {
             Request::Aggregate(_) => AGGREGATE,
             Request::Groups(_) => GROUPS,
             Request::Ports(_) => PORTS,
+            Request::WatchFlows(_) => FLOW_MONITOR,
         }
     }
 
@@ -113,6 +138,7 @@ impl Request {
             Request::Flows(filter) | Request::Aggregate(filter) => filter.put(out),
             Request::Groups(group) => put_number(out, group.map_or(ALL_GROUPS, |group| group.0)),
             Request::Ports(port) => put_number(out, port.map_or(NONE, |port| port.0)),
+            Request::WatchFlows(monitor) => put_watch(out, *monitor),
         }
     }
 
@@ -127,6 +153,7 @@ impl Request {
             (AGGREGATE, _) => FlowFilter::read(from).map(Request::Aggregate),
             (GROUPS, _) => Ok(Request::Groups(read_number(from, ALL_GROUPS)?.map(GroupId))),
             (PORTS, _) => Ok(Request::Ports(read_number(from, NONE)?.map(OfPort))),
+            (FLOW_MONITOR, _) => read_watch(from).map(Request::WatchFlows),
             (kind, _) => Err(Fault::NotModelled { what: "multipart type", value: kind.into() }),
         }
     }
@@ -140,6 +167,7 @@ impl Reply {
             Reply::Aggregate(_) => AGGREGATE,
             Reply::Groups(_) => GROUPS,
             Reply::Ports(_) => PORTS,
+            Reply::FlowsChanged(_) => FLOW_MONITOR,
         }
     }
 
@@ -151,6 +179,7 @@ impl Reply {
             Reply::Aggregate(stats) => stats.put(out),
             Reply::Groups(groups) => groups.iter().for_each(|group| group.put(out)),
             Reply::Ports(ports) => ports.iter().for_each(|port| port.put(out)),
+            Reply::FlowsChanged(updates) => updates.iter().for_each(|update| update.put(out)),
         }
     }
 
@@ -163,9 +192,73 @@ impl Reply {
             AGGREGATE => Reply::Aggregate(Stats::read(from)?),
             GROUPS => Reply::Groups(read_list(from, DumpedGroup::read)?),
             PORTS => Reply::Ports(read_list(from, Port::read)?),
+            FLOW_MONITOR => Reply::FlowsChanged(read_list(from, FlowUpdate::read)?),
             kind => return Err(Fault::NotModelled { what: "multipart type", value: kind.into() }),
         };
         Ok((flags & MORE != 0, reply))
+    }
+}
+
+/// All flows of all tables, all changes, abbreviated.
+fn put_watch(out: &mut Vec<u8>, monitor: u32) {
+    out.put_u32(monitor);
+    out.put_u32(NONE);
+    out.put_u32(NONE);
+    out.put_u16(ALL_CHANGES);
+    out.put_u8(ALL_TABLES);
+    out.put_u8(0);
+    put_match(out, &Match::any());
+}
+
+fn read_watch(from: &mut Reader) -> Result<u32, Fault> {
+    let monitor = from.u32()?;
+    must_be_none("out_port of a monitor", from.u32()?)?;
+    must_be_none("out_group of a monitor", from.u32()?)?;
+    let (flags, table, command) = (from.u16()?, from.u8()?, from.u8()?);
+    match (flags, table, command, read_match(from)? == Match::any()) {
+        (ALL_CHANGES, ALL_TABLES, 0, true) => Ok(monitor),
+        _ => Err(Fault::NotModelled { what: "a monitor of some flows or changes, flags", value: flags.into() }),
+    }
+}
+
+/// Of an update: its length, its event, and the rest of the first eight bytes.
+const UPDATE_HEADER: usize = 8;
+const ABBREVIATED: u16 = 4;
+const PAUSED: u16 = 5;
+const RESUMED: u16 = 6;
+
+impl FlowUpdate {
+    fn put(self, out: &mut Vec<u8>) {
+        let (event, rest) = match self {
+            FlowUpdate::Own(xid) => (ABBREVIATED, xid.0),
+            FlowUpdate::Paused => (PAUSED, 0),
+            FlowUpdate::Resumed => (RESUMED, 0),
+            // A whole flow that was removed: table 0, no match.
+            FlowUpdate::Foreign => {
+                out.put_u16(24 + 8);
+                out.put_u16(2);
+                out.zeros(20);
+                return put_match(out, &Match::any());
+            }
+        };
+        out.put_u16(UPDATE_HEADER as u16);
+        out.put_u16(event);
+        out.put_u32(rest);
+    }
+
+    fn read(from: &mut Reader) -> Result<FlowUpdate, Fault> {
+        let (length, event) = (usize::from(from.u16()?), from.u16()?);
+        let rest = length.checked_sub(UPDATE_HEADER);
+        let rest = rest.ok_or(Fault::Value { what: "length of a flow update", value: length as u64 })?;
+        let xid = from.u32()?;
+        from.skip(rest)?;
+        Ok(match event {
+            ABBREVIATED => FlowUpdate::Own(Xid(xid)),
+            PAUSED => FlowUpdate::Paused,
+            RESUMED => FlowUpdate::Resumed,
+            0..ABBREVIATED => FlowUpdate::Foreign,
+            other => return Err(Fault::Value { what: "event of a flow update", value: other.into() }),
+        })
     }
 }
 

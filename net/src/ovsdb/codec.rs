@@ -118,19 +118,8 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder at the start of a stream.
     pub fn new(limits: Limits) -> Self {
-        assert!(
-            limits.depth_max <= PARSER_DEPTH_MAX,
-            "the parser follows as deep as the scanner"
-        );
-        Self {
-            limits,
-            buffer: Vec::new(),
-            start: 0,
-            scanned: 0,
-            origin: 0,
-            scanner: Scanner::default(),
-            failed: None,
-        }
+        assert!(limits.depth_max <= PARSER_DEPTH_MAX, "the parser follows as deep as the scanner");
+        Self { limits, buffer: Vec::new(), start: 0, scanned: 0, origin: 0, scanner: Scanner::default(), failed: None }
     }
 
     /// Takes the next bytes of the stream. After an error they are dropped.
@@ -145,10 +134,7 @@ impl Decoder {
     /// The next message that is complete, or `None` until more bytes come.
     ///
     /// An error is final: where the next message starts is unknown, so the same error is returned from then on.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "fallible and resumable, which an iterator is not"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "fallible and resumable, which an iterator is not")]
     pub fn next(&mut self) -> Result<Option<Message>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -174,27 +160,16 @@ impl Decoder {
             match step {
                 Step::Between => self.start = self.scanned,
                 Step::Inside if self.scanner.depth > self.limits.depth_max => {
-                    return Err(Error::TooDeep {
-                        offset,
-                        limit: self.limits.depth_max,
-                    });
+                    return Err(Error::TooDeep { offset, limit: self.limits.depth_max });
                 }
-                Step::Inside | Step::End
-                    if self.scanned - self.start > self.limits.frame_len_max =>
-                {
+                Step::Inside | Step::End if self.scanned - self.start > self.limits.frame_len_max => {
                     let offset = self.origin + self.start as u64;
-                    return Err(Error::FrameTooLong {
-                        offset,
-                        limit: self.limits.frame_len_max,
-                    });
+                    return Err(Error::FrameTooLong { offset, limit: self.limits.frame_len_max });
                 }
                 Step::Inside => {}
                 Step::End => return self.take_frame().map(Some),
                 Step::Stray => {
-                    return Err(Error::NotAnObject {
-                        offset,
-                        found: char::from(byte),
-                    });
+                    return Err(Error::NotAnObject { offset, found: char::from(byte) });
                 }
             }
         }
@@ -205,10 +180,8 @@ impl Decoder {
         let offset = self.origin + self.start as u64;
         let frame = &self.buffer[self.start..self.scanned];
         self.start = self.scanned;
-        let json = serde_json::from_slice(frame).map_err(|error| Error::NotJson {
-            offset,
-            reason: error.to_string(),
-        })?;
+        let json =
+            serde_json::from_slice(frame).map_err(|error| Error::NotJson { offset, reason: error.to_string() })?;
         message(json).map_err(|reason| Error::NotAMessage { offset, reason })
     }
 
@@ -290,10 +263,7 @@ fn message(json: Json) -> Result<Message, &'static str> {
             (_, _) => Err("\"params\" is not an array"),
         },
         Some(_) => Err("\"method\" is not a string"),
-        None => Ok(Message::Response {
-            id,
-            outcome: outcome(members)?,
-        }),
+        None => Ok(Message::Response { id, outcome: outcome(members)? }),
     }
 }
 
@@ -316,16 +286,10 @@ pub fn encode(message: &Message) -> Vec<u8> {
         Message::Notification { method, params } => {
             serde_json::json!({ "id": null, "method": method, "params": params })
         }
-        Message::Response {
-            id,
-            outcome: Ok(result),
-        } => {
+        Message::Response { id, outcome: Ok(result) } => {
             serde_json::json!({ "id": id, "result": result, "error": null })
         }
-        Message::Response {
-            id,
-            outcome: Err(error),
-        } => {
+        Message::Response { id, outcome: Err(error) } => {
             serde_json::json!({ "id": id, "result": null, "error": error })
         }
     };
@@ -337,10 +301,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const LIMITS: Limits = Limits {
-        frame_len_max: 64,
-        depth_max: 4,
-    };
+    const LIMITS: Limits = Limits { frame_len_max: 64, depth_max: 4 };
 
     /// Every message in `bytes`, then what stopped the decoder.
     fn decode(bytes: &[u8]) -> (Vec<Message>, Option<Error>) {
@@ -357,16 +318,8 @@ mod tests {
     }
 
     fn check(text: &str, expected: Message) {
-        assert_eq!(
-            decode(text.as_bytes()),
-            (vec![expected.clone()], None),
-            "{text}"
-        );
-        assert_eq!(
-            decode(&encode(&expected)),
-            (vec![expected], None),
-            "{text}, encoded again"
-        );
+        assert_eq!(decode(text.as_bytes()), (vec![expected.clone()], None), "{text}");
+        assert_eq!(decode(&encode(&expected)), (vec![expected], None), "{text}, encoded again");
     }
 
     fn check_error(text: &str, expected: &str) {
@@ -380,76 +333,36 @@ mod tests {
         let method = "echo".to_owned();
         check(
             r#"{"method":"echo","params":[["x\"}\\",{}]],"id":"a"}"#,
-            Message::Request {
-                id: json!("a"),
-                method: method.clone(),
-                params: params.clone(),
-            },
+            Message::Request { id: json!("a"), method: method.clone(), params: params.clone() },
         );
-        check(
-            r#"{"method":"echo","params":[["x\"}\\",{}]]}"#,
-            Message::Notification { method, params },
-        );
+        check(r#"{"method":"echo","params":[["x\"}\\",{}]]}"#, Message::Notification { method, params });
         check(
             r#"{"id":5,"error":"unknown method"}"#,
-            Message::Response {
-                id: json!(5),
-                outcome: Err(json!("unknown method")),
-            },
+            Message::Response { id: json!(5), outcome: Err(json!("unknown method")) },
         );
-        check(
-            r#" {"id":5,"result":null,"error":null} "#,
-            Message::Response {
-                id: json!(5),
-                outcome: Ok(json!(null)),
-            },
-        );
+        check(r#" {"id":5,"result":null,"error":null} "#, Message::Response { id: json!(5), outcome: Ok(json!(null)) });
     }
 
     #[test]
     fn errors_name_the_place_and_the_limit() {
         check_error("  ]", "byte 2: a message starts with '{', this with ']'");
-        check_error(
-            r#"{"id":1,"result":1} x"#,
-            "byte 20: a message starts with '{', this with 'x'",
-        );
+        check_error(r#"{"id":1,"result":1} x"#, "byte 20: a message starts with '{', this with 'x'");
         check_error(r#"{"a":[[[["#, "byte 8: nested deeper than the limit of 4");
         let long = format!(r#" {{"id":"{}"#, "a".repeat(60));
         check_error(&long, "byte 1: message longer than the limit of 64 bytes");
-        check_error(
-            "{]",
-            "byte 0: not JSON: key must be a string at line 1 column 2",
-        );
-        check_error(
-            r#"{"method":1}"#,
-            "byte 0: not a JSON-RPC message: \"method\" is not a string",
-        );
-        check_error(
-            r#"{"method":"m"}"#,
-            "byte 0: not a JSON-RPC message: \"params\" is not an array",
-        );
-        check_error(
-            r#"{"id":1}"#,
-            "byte 0: not a JSON-RPC message: neither \"method\" nor \"result\" nor \"error\"",
-        );
-        check_error(
-            r#"{"result":1,"error":1}"#,
-            "byte 0: not a JSON-RPC message: both \"result\" and \"error\"",
-        );
+        check_error("{]", "byte 0: not JSON: key must be a string at line 1 column 2");
+        check_error(r#"{"method":1}"#, "byte 0: not a JSON-RPC message: \"method\" is not a string");
+        check_error(r#"{"method":"m"}"#, "byte 0: not a JSON-RPC message: \"params\" is not an array");
+        check_error(r#"{"id":1}"#, "byte 0: not a JSON-RPC message: neither \"method\" nor \"result\" nor \"error\"");
+        check_error(r#"{"result":1,"error":1}"#, "byte 0: not a JSON-RPC message: both \"result\" and \"error\"");
     }
 
     #[test]
     fn a_frame_of_exactly_the_limit_passes() {
-        let frame = format!(
-            r#"{{"id":1,"result":"{}"}}"#,
-            "a".repeat(LIMITS.frame_len_max - 20)
-        );
+        let frame = format!(r#"{{"id":1,"result":"{}"}}"#, "a".repeat(LIMITS.frame_len_max - 20));
         assert_eq!(frame.len(), LIMITS.frame_len_max);
         assert_eq!(decode(frame.as_bytes()).0.len(), 1);
-        check_error(
-            &frame.replace("aa", "aaa"),
-            "byte 0: message longer than the limit of 64 bytes",
-        );
+        check_error(&frame.replace("aa", "aaa"), "byte 0: message longer than the limit of 64 bytes");
     }
 
     #[test]
@@ -470,12 +383,6 @@ mod tests {
             assert!(decoder.next().expect("valid").is_some());
         }
         decoder.push(b"?");
-        assert_eq!(
-            decoder.next(),
-            Err(Error::NotAnObject {
-                offset: 57,
-                found: '?'
-            })
-        );
+        assert_eq!(decoder.next(), Err(Error::NotAnObject { offset: 57, found: '?' }));
     }
 }

@@ -128,11 +128,7 @@ pub enum Mutator {
 impl Transaction {
     /// A transaction that does nothing yet.
     pub fn new(database: &'static str) -> Self {
-        Self {
-            database,
-            operations: Vec::new(),
-            rows_named: 0,
-        }
+        Self { database, operations: Vec::new(), rows_named: 0 }
     }
 
     /// Makes a row. What is returned refers to it, in this transaction only.
@@ -141,39 +137,24 @@ impl Transaction {
     pub fn insert(&mut self, table: &'static str, row: Columns) -> Atom {
         let uuid_name = format!("row{}", self.rows_named);
         self.rows_named += 1;
-        self.operations.push(Operation::Insert {
-            table,
-            uuid_name: uuid_name.clone(),
-            row,
-        });
+        self.operations.push(Operation::Insert { table, uuid_name: uuid_name.clone(), row });
         Atom::NamedUuid(uuid_name)
     }
 
     /// Adds any operation that names no new row.
     pub fn push(&mut self, operation: Operation) {
-        assert!(
-            !matches!(operation, Operation::Insert { .. }),
-            "rows are named by `insert`"
-        );
+        assert!(!matches!(operation, Operation::Insert { .. }), "rows are named by `insert`");
         self.operations.push(operation);
     }
 
     /// Replaces columns of one row, which may be one inserted before.
     pub fn update(&mut self, table: &'static str, row: &Atom, columns: Columns) {
-        self.push(Operation::Update {
-            table,
-            conditions: vec![Condition::is_row(row)],
-            row: columns,
-        });
+        self.push(Operation::Update { table, conditions: vec![Condition::is_row(row)], row: columns });
     }
 
     /// Changes part of columns of one row, which may be one inserted before.
     pub fn mutate(&mut self, table: &'static str, row: &Atom, mutations: Vec<Mutation>) {
-        self.push(Operation::Mutate {
-            table,
-            conditions: vec![Condition::is_row(row)],
-            mutations,
-        });
+        self.push(Operation::Mutate { table, conditions: vec![Condition::is_row(row)], mutations });
     }
 
     /// The operations so far.
@@ -184,20 +165,14 @@ impl Transaction {
     /// The parameters of the request `transact` (RFC 7047 section 4.1.3).
     pub fn params(&self) -> Vec<Json> {
         let operations = self.operations.iter().map(Operation::encode);
-        std::iter::once(json!(self.database))
-            .chain(operations)
-            .collect()
+        std::iter::once(json!(self.database)).chain(operations).collect()
     }
 }
 
 impl Condition {
     /// Meets one row.
     pub fn is_row(row: &Atom) -> Self {
-        Self {
-            column: "_uuid",
-            function: Function::Equal,
-            value: row.clone().into(),
-        }
+        Self { column: "_uuid", function: Function::Equal, value: row.clone().into() }
     }
 
     fn encode(&self) -> Json {
@@ -214,29 +189,17 @@ impl Condition {
 impl Mutation {
     /// Adds to a set or to a map, see [`Mutator::Insert`].
     pub fn insert(column: &'static str, value: Value) -> Self {
-        Self {
-            column,
-            mutator: Mutator::Insert,
-            value,
-        }
+        Self { column, mutator: Mutator::Insert, value }
     }
 
     /// Removes from a set or from a map, see [`Mutator::Delete`].
     pub fn delete(column: &'static str, value: Value) -> Self {
-        Self {
-            column,
-            mutator: Mutator::Delete,
-            value,
-        }
+        Self { column, mutator: Mutator::Delete, value }
     }
 
     /// Adds to a number.
     pub fn add(column: &'static str, number: i64) -> Self {
-        Self {
-            column,
-            mutator: Mutator::Add,
-            value: number.into(),
-        }
+        Self { column, mutator: Mutator::Add, value: number.into() }
     }
 
     fn encode(&self) -> Json {
@@ -252,53 +215,30 @@ impl Mutation {
 impl Operation {
     fn encode(&self) -> Json {
         match self {
-            Self::Insert {
-                table,
-                uuid_name,
-                row,
-            } => {
+            Self::Insert { table, uuid_name, row } => {
                 json!({ "op": "insert", "table": table, "uuid-name": uuid_name, "row": encode_row(row) })
             }
-            Self::Select {
-                table,
-                conditions,
-                columns,
-            } => {
+            Self::Select { table, conditions, columns } => {
                 json!({ "op": "select", "table": table, "where": encode_where(conditions), "columns": columns })
             }
-            Self::Update {
-                table,
-                conditions,
-                row,
-            } => {
+            Self::Update { table, conditions, row } => {
                 json!({ "op": "update", "table": table, "where": encode_where(conditions), "row": encode_row(row) })
             }
-            Self::Mutate {
-                table,
-                conditions,
-                mutations,
-            } => {
+            Self::Mutate { table, conditions, mutations } => {
                 let mutations: Vec<Json> = mutations.iter().map(Mutation::encode).collect();
                 json!({ "op": "mutate", "table": table, "where": encode_where(conditions), "mutations": mutations })
             }
             Self::Delete { table, conditions } => {
                 json!({ "op": "delete", "table": table, "where": encode_where(conditions) })
             }
-            Self::Wait {
-                table,
-                conditions,
-                rows,
-            } => encode_wait(table, conditions, rows),
+            Self::Wait { table, conditions, rows } => encode_wait(table, conditions, rows),
             Self::Comment(comment) => json!({ "op": "comment", "comment": comment }),
         }
     }
 }
 
 fn encode_wait(table: &str, conditions: &[Condition], rows: &[Columns]) -> Json {
-    let columns: Vec<&str> = rows
-        .first()
-        .map(|row| row.keys().copied().collect())
-        .unwrap_or_default();
+    let columns: Vec<&str> = rows.first().map(|row| row.keys().copied().collect()).unwrap_or_default();
     let rows: Vec<Json> = rows.iter().map(encode_row).collect();
     json!({
         "op": "wait", "table": table, "where": encode_where(conditions),
@@ -307,10 +247,7 @@ fn encode_wait(table: &str, conditions: &[Condition], rows: &[Columns]) -> Json 
 }
 
 fn encode_row(row: &Columns) -> Json {
-    row.iter()
-        .map(|(column, value)| ((*column).to_owned(), value.encode()))
-        .collect::<Map<_, _>>()
-        .into()
+    row.iter().map(|(column, value)| ((*column).to_owned(), value.encode())).collect::<Map<_, _>>().into()
 }
 
 fn encode_where(conditions: &[Condition]) -> Json {
@@ -366,13 +303,8 @@ impl DatabaseError {
     /// Reads a JSON-RPC error: an object, or a plain string as for an unknown method. Anything else is quoted.
     pub fn read(json: &Json) -> Self {
         let string = |json: &Json| json.as_str().map(str::to_owned);
-        let error = string(json)
-            .or_else(|| string(&json["error"]))
-            .unwrap_or_else(|| excerpt(json));
-        Self {
-            error,
-            details: string(&json["details"]),
-        }
+        let error = string(json).or_else(|| string(&json["error"])).unwrap_or_else(|| excerpt(json));
+        Self { error, details: string(&json["details"]) }
     }
 }
 
@@ -394,26 +326,16 @@ pub fn read_reply(
         Ok(result) => result,
         Err(error) => return Ok(Err(TransactError::Refused(DatabaseError::read(error)))),
     };
-    let nonsense = || ReplyError {
-        operations,
-        excerpt: excerpt(result),
-    };
+    let nonsense = || ReplyError { operations, excerpt: excerpt(result) };
     let elements = result.as_array().ok_or_else(nonsense)?;
-    if let Some(index) = elements
-        .iter()
-        .position(|element| element.get("error").is_some())
-    {
+    if let Some(index) = elements.iter().position(|element| element.get("error").is_some()) {
         let error = DatabaseError::read(&elements[index]);
         return match index < operations {
             true => Ok(Err(TransactError::Operation { index, error })),
             false => Ok(Err(TransactError::Commit(error))),
         };
     }
-    let done = elements
-        .iter()
-        .map(read_done)
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(nonsense)?;
+    let done = elements.iter().map(read_done).collect::<Option<Vec<_>>>().ok_or_else(nonsense)?;
     match done.len() == operations {
         true => Ok(Ok(done)),
         false => Err(nonsense()),
@@ -451,11 +373,7 @@ mod tests {
     #[test]
     fn operations_are_written_as_the_standard_has_them() {
         let mut transaction = Transaction::new("Open_vSwitch");
-        let condition = Condition {
-            column: "name",
-            function: Function::NotEqual,
-            value: "br".into(),
-        };
+        let condition = Condition { column: "name", function: Function::NotEqual, value: "br".into() };
         transaction.push(Operation::Wait {
             table: "Bridge",
             conditions: vec![condition.clone()],
@@ -464,21 +382,10 @@ mod tests {
         let port = transaction.insert("Port", [("name", "p".into())].into());
         let second = transaction.insert("Port", Columns::new());
         assert_ne!(port, second, "each row has a name of its own");
-        transaction.mutate(
-            "Bridge",
-            &ROW.into(),
-            vec![Mutation::insert("ports", port.clone().into())],
-        );
+        transaction.mutate("Bridge", &ROW.into(), vec![Mutation::insert("ports", port.clone().into())]);
         transaction.update("Port", &port, [("tag", 5.into())].into());
-        transaction.push(Operation::Delete {
-            table: "Port",
-            conditions: vec![condition.clone()],
-        });
-        transaction.push(Operation::Select {
-            table: "Port",
-            conditions: vec![],
-            columns: vec!["tag"],
-        });
+        transaction.push(Operation::Delete { table: "Port", conditions: vec![condition.clone()] });
+        transaction.push(Operation::Select { table: "Port", conditions: vec![], columns: vec!["tag"] });
         transaction.push(Operation::Comment("why".to_owned()));
         let expected = json(
             r#"["Open_vSwitch",
@@ -497,11 +404,7 @@ mod tests {
 
     fn check_reply(operations: usize, result: &str, expected: Result<Vec<Done>, &str>) {
         let reply = read_reply(operations, &Ok(json(result))).expect("sensible");
-        assert_eq!(
-            reply.map_err(|error| error.to_string()),
-            expected.map_err(str::to_owned),
-            "{result}"
-        );
+        assert_eq!(reply.map_err(|error| error.to_string()), expected.map_err(str::to_owned), "{result}");
     }
 
     #[test]
@@ -513,9 +416,7 @@ mod tests {
                 Done::Inserted(ROW),
                 Done::Count(1),
                 Done::Nothing,
-                Done::Rows(vec![
-                    json(r#"{"a":1}"#).as_object().expect("object").clone(),
-                ]),
+                Done::Rows(vec![json(r#"{"a":1}"#).as_object().expect("object").clone()]),
             ]),
         );
         check_reply(
@@ -523,11 +424,7 @@ mod tests {
             r#"[{},{"details":"\"where\" clause test failed","error":"timed out"},null]"#,
             Err("operation 1: timed out (\"where\" clause test failed)"),
         );
-        check_reply(
-            1,
-            r#"[{"count":1},{"error":"constraint violation"}]"#,
-            Err("commit: constraint violation"),
-        );
+        check_reply(1, r#"[{"count":1},{"error":"constraint violation"}]"#, Err("commit: constraint violation"));
     }
 
     #[test]
@@ -537,25 +434,13 @@ mod tests {
             assert_eq!(reply.expect_err("refused").to_string(), expected);
         };
         check(r#""canceled""#, "transaction refused: canceled");
-        check(
-            r#"{"error":"unknown database","details":"x"}"#,
-            "transaction refused: unknown database (x)",
-        );
+        check(r#"{"error":"unknown database","details":"x"}"#, "transaction refused: unknown database (x)");
         check("[7]", "transaction refused: [7]");
     }
 
     #[test]
     fn nonsense_is_no_reply() {
-        for result in [
-            "null",
-            "{}",
-            "[]",
-            "[1]",
-            "[null]",
-            "[{},{}]",
-            r#"[{"count":-1}]"#,
-            r#"[{"uuid":1}]"#,
-        ] {
+        for result in ["null", "{}", "[]", "[1]", "[null]", "[{},{}]", r#"[{"count":-1}]"#, r#"[{"uuid":1}]"#] {
             assert!(read_reply(1, &Ok(json(result))).is_err(), "{result}");
         }
     }

@@ -111,8 +111,7 @@ pub fn plan(desired: &DesiredSwitch, vswitch: &Vswitch) -> Result<Option<Plan>, 
 pub fn retire(bridge: &str, epoch: u64, vswitch: &Vswitch) -> Result<Option<Plan>, Refused> {
     let mut planner = Planner::begin(vswitch, epoch)?;
     if let Some((uuid, found)) = vswitch.bridge(bridge) {
-        let is_ours =
-            |controller: &Controller| is_marked(&controller.external_ids, MARK_CONTROLLER);
+        let is_ours = |controller: &Controller| is_marked(&controller.external_ids, MARK_CONTROLLER);
         planner.remove_controllers(&uuid.into(), found, is_ours);
         planner.remove_tunnels(&uuid.into(), found, |_| false);
     }
@@ -121,16 +120,9 @@ pub fn retire(bridge: &str, epoch: u64, vswitch: &Vswitch) -> Result<Option<Plan
 
 /// Sentences about what a plan for `desired` leaves undone: tunnel ports whose name someone else uses.
 pub fn conflicts(desired: &DesiredSwitch, vswitch: &Vswitch) -> Vec<String> {
-    let bridge = vswitch
-        .bridge(&desired.bridge)
-        .map(|(_, bridge)| bridge.clone())
-        .unwrap_or_default();
-    let conflict = |(name, tunnel): (&String, &DesiredTunnel)| match Found::look_up(
-        vswitch, &bridge, name, tunnel,
-    ) {
-        Found::Foreign => Some(format!(
-            "the name of tunnel port {name} is in use by something else"
-        )),
+    let bridge = vswitch.bridge(&desired.bridge).map(|(_, bridge)| bridge.clone()).unwrap_or_default();
+    let conflict = |(name, tunnel): (&String, &DesiredTunnel)| match Found::look_up(vswitch, &bridge, name, tunnel) {
+        Found::Foreign => Some(format!("the name of tunnel port {name} is in use by something else")),
         Found::Ours(..) | Found::Absent => None,
     };
     desired.tunnels.iter().filter_map(conflict).collect()
@@ -147,17 +139,9 @@ impl<'a> Found<'a> {
     fn look_up(vswitch: &'a Vswitch, bridge: &Bridge, name: &str, tunnel: &DesiredTunnel) -> Self {
         let on_bridge = |uuid: &Uuid| bridge.ports.contains(uuid);
         match vswitch.ports.iter().find(|(_, port)| port.name == name) {
-            Some((uuid, port)) if on_bridge(uuid) && is_our_tunnel(vswitch, port, tunnel) => {
-                Self::Ours(*uuid, port)
-            }
+            Some((uuid, port)) if on_bridge(uuid) && is_our_tunnel(vswitch, port, tunnel) => Self::Ours(*uuid, port),
             Some(_) => Self::Foreign,
-            None if vswitch
-                .interfaces
-                .values()
-                .any(|interface| interface.name == name) =>
-            {
-                Self::Foreign
-            }
+            None if vswitch.interfaces.values().any(|interface| interface.name == name) => Self::Foreign,
             None => Self::Absent,
         }
     }
@@ -167,19 +151,13 @@ impl<'a> Found<'a> {
 /// right type.
 fn is_our_tunnel(vswitch: &Vswitch, port: &Port, tunnel: &DesiredTunnel) -> bool {
     let is_flow_based = |(_, interface): (Uuid, &Interface)| {
-        interface.kind == tunnel.kind
-            && interface
-                .options
-                .get("remote_ip")
-                .is_some_and(|remote| remote == "flow")
+        interface.kind == tunnel.kind && interface.options.get("remote_ip").is_some_and(|remote| remote == "flow")
     };
     is_marked(&port.external_ids, MARK_TUNNEL) || vswitch.interfaces_of(port).any(is_flow_based)
 }
 
 fn is_marked(external_ids: &StringMap, mark: &str) -> bool {
-    external_ids
-        .get(MARK_KEY)
-        .is_some_and(|found| found == mark)
+    external_ids.get(MARK_KEY).is_some_and(|found| found == mark)
 }
 
 /// A transaction in the making.
@@ -198,53 +176,26 @@ impl<'a> Planner<'a> {
         // What is no number was not written by us, and protects nobody.
         let recorded = text.and_then(|text| text.parse::<u64>().ok());
         if let Some(recorded) = recorded.filter(|recorded| *recorded > epoch) {
-            return Err(Refused::Fenced {
-                recorded,
-                ours: epoch,
-            });
+            return Err(Refused::Fenced { recorded, ours: epoch });
         }
-        let mut planner = Self {
-            vswitch,
-            switch,
-            transaction: Transaction::new(DATABASE),
-            reasons: Vec::new(),
-        };
+        let mut planner = Self { vswitch, switch, transaction: Transaction::new(DATABASE), reasons: Vec::new() };
         planner.transaction.push(fence(switch));
         if recorded != Some(epoch) {
-            planner.because(format!(
-                "epoch was {}, is {epoch}",
-                text.map_or("not recorded", String::as_str)
-            ));
+            planner.because(format!("epoch was {}, is {epoch}", text.map_or("not recorded", String::as_str)));
             let mutations = set_key("external_ids", EPOCH_KEY, &epoch.to_string());
-            planner
-                .transaction
-                .mutate("Open_vSwitch", &switch.uuid.into(), mutations);
+            planner.transaction.mutate("Open_vSwitch", &switch.uuid.into(), mutations);
         }
         Ok(planner)
     }
 
     fn finish(mut self) -> Option<Plan> {
         if self.reasons.is_empty() {
-            assert_eq!(
-                self.transaction.operations().len(),
-                1,
-                "what is written has a reason"
-            );
+            assert_eq!(self.transaction.operations().len(), 1, "what is written has a reason");
             return None;
         }
-        self.transaction.push(Operation::Comment(format!(
-            "selvedge: {}",
-            self.reasons.join("; ")
-        )));
-        self.transaction.mutate(
-            "Open_vSwitch",
-            &self.switch.uuid.into(),
-            vec![Mutation::add("next_cfg", 1)],
-        );
-        Some(Plan {
-            transaction: self.transaction,
-            reasons: self.reasons,
-        })
+        self.transaction.push(Operation::Comment(format!("selvedge: {}", self.reasons.join("; "))));
+        self.transaction.mutate("Open_vSwitch", &self.switch.uuid.into(), vec![Mutation::add("next_cfg", 1)]);
+        Some(Plan { transaction: self.transaction, reasons: self.reasons })
     }
 
     fn because(&mut self, reason: String) {
@@ -276,8 +227,7 @@ impl<'a> Planner<'a> {
         ];
         let row = self.transaction.insert("Bridge", columns.into());
         let mutations = vec![Mutation::insert("bridges", row.clone().into())];
-        self.transaction
-            .mutate("Open_vSwitch", &self.switch.uuid.into(), mutations);
+        self.transaction.mutate("Open_vSwitch", &self.switch.uuid.into(), mutations);
         (row, bridge)
     }
 
@@ -300,11 +250,7 @@ impl<'a> Planner<'a> {
         }
         if !found.protocols.iter().eq(PROTOCOLS.iter()) {
             let was: Vec<&str> = found.protocols.iter().map(String::as_str).collect();
-            self.because(format!(
-                "protocols of {} were [{}]",
-                found.name,
-                was.join(", ")
-            ));
+            self.because(format!("protocols of {} were [{}]", found.name, was.join(", ")));
             columns.insert("protocols", Value::string_set(PROTOCOLS));
         }
         if !columns.is_empty() {
@@ -312,12 +258,8 @@ impl<'a> Planner<'a> {
         }
         let (key, value) = DISABLE_IN_BAND;
         if found.other_config.get(key).map(String::as_str) != Some(value) {
-            self.because(format!(
-                "other_config:{key} of {} was not {value}",
-                found.name
-            ));
-            self.transaction
-                .mutate("Bridge", row, set_key("other_config", key, value));
+            self.because(format!("other_config:{key} of {} was not {value}", found.name));
+            self.transaction.mutate("Bridge", row, set_key("other_config", key, value));
         }
     }
 
@@ -327,41 +269,22 @@ impl<'a> Planner<'a> {
         let mut kept = BTreeSet::new();
         for uuid in &found.controllers {
             // A second row with the same target is not wanted.
-            if let Some(controller) = vswitch
-                .controllers
-                .get(uuid)
-                .filter(|found| missing.remove(&found.target))
-            {
+            if let Some(controller) = vswitch.controllers.get(uuid).filter(|found| missing.remove(&found.target)) {
                 kept.insert(*uuid);
                 self.correct_controller(*uuid, controller);
             }
         }
-        self.remove_references(
-            bridge,
-            "controller",
-            found.controllers.difference(&kept),
-            |uuid| {
-                let target = vswitch
-                    .controllers
-                    .get(&uuid)
-                    .map_or("(unknown)", |controller| &controller.target);
-                format!("controller {target} of {} is not wanted", found.name)
-            },
-        );
+        self.remove_references(bridge, "controller", found.controllers.difference(&kept), |uuid| {
+            let target = vswitch.controllers.get(&uuid).map_or("(unknown)", |controller| &controller.target);
+            format!("controller {target} of {} is not wanted", found.name)
+        });
         for target in missing {
             self.because(format!("controller {target} of {} was missing", found.name));
             let mut columns = controller_columns();
             columns.insert("target", target.as_str().into());
-            columns.insert(
-                "external_ids",
-                Value::string_map([(MARK_KEY, MARK_CONTROLLER)]),
-            );
+            columns.insert("external_ids", Value::string_map([(MARK_KEY, MARK_CONTROLLER)]));
             let controller = self.transaction.insert("Controller", columns);
-            self.transaction.mutate(
-                "Bridge",
-                bridge,
-                vec![Mutation::insert("controller", controller.into())],
-            );
+            self.transaction.mutate("Bridge", bridge, vec![Mutation::insert("controller", controller.into())]);
         }
     }
 
@@ -371,53 +294,28 @@ impl<'a> Planner<'a> {
             && found.inactivity_probe == Some(INACTIVITY_PROBE);
         if !is_set {
             self.because(format!("controller {} had other settings", found.target));
-            self.transaction
-                .update("Controller", &uuid.into(), controller_columns());
+            self.transaction.update("Controller", &uuid.into(), controller_columns());
         }
-        self.correct_mark(
-            "Controller",
-            uuid,
-            &found.external_ids,
-            MARK_CONTROLLER,
-            &found.target,
-        );
+        self.correct_mark("Controller", uuid, &found.external_ids, MARK_CONTROLLER, &found.target);
     }
 
-    fn remove_controllers(
-        &mut self,
-        bridge: &Atom,
-        found: &Bridge,
-        unwanted: impl Fn(&Controller) -> bool,
-    ) {
+    fn remove_controllers(&mut self, bridge: &Atom, found: &Bridge, unwanted: impl Fn(&Controller) -> bool) {
         let vswitch = self.vswitch;
         let unwanted = |uuid: &&Uuid| vswitch.controllers.get(uuid).is_some_and(&unwanted);
-        self.remove_references(
-            bridge,
-            "controller",
-            found.controllers.iter().filter(unwanted),
-            |uuid| {
-                format!(
-                    "controller {} of {} is not wanted",
-                    vswitch.controllers[&uuid].target, found.name
-                )
-            },
-        );
+        self.remove_references(bridge, "controller", found.controllers.iter().filter(unwanted), |uuid| {
+            format!("controller {} of {} is not wanted", vswitch.controllers[&uuid].target, found.name)
+        });
     }
 
     fn remove_tunnels(&mut self, bridge: &Atom, found: &Bridge, wanted: impl Fn(&str) -> bool) {
         let vswitch = self.vswitch;
         let unwanted = |uuid: &&Uuid| {
             let port = vswitch.ports.get(uuid);
-            port.is_some_and(|port| {
-                is_marked(&port.external_ids, MARK_TUNNEL) && !wanted(&port.name)
-            })
+            port.is_some_and(|port| is_marked(&port.external_ids, MARK_TUNNEL) && !wanted(&port.name))
         };
-        self.remove_references(
-            bridge,
-            "ports",
-            found.ports.iter().filter(unwanted),
-            |uuid| format!("tunnel port {} is not wanted", vswitch.ports[&uuid].name),
-        );
+        self.remove_references(bridge, "ports", found.ports.iter().filter(unwanted), |uuid| {
+            format!("tunnel port {} is not wanted", vswitch.ports[&uuid].name)
+        });
     }
 
     /// Removes rows from a set of the bridge; they vanish, since nothing else refers to them.
@@ -432,20 +330,12 @@ impl<'a> Planner<'a> {
         if unwanted.is_empty() {
             return;
         }
-        self.reasons
-            .extend(unwanted.iter().map(|uuid| reason(*uuid)));
+        self.reasons.extend(unwanted.iter().map(|uuid| reason(*uuid)));
         let rows = Value::set(unwanted.into_iter().map(Atom::from));
-        self.transaction
-            .mutate("Bridge", bridge, vec![Mutation::delete(column, rows)]);
+        self.transaction.mutate("Bridge", bridge, vec![Mutation::delete(column, rows)]);
     }
 
-    fn correct_tunnel(
-        &mut self,
-        bridge: &Atom,
-        found: &Bridge,
-        name: &str,
-        tunnel: &DesiredTunnel,
-    ) {
+    fn correct_tunnel(&mut self, bridge: &Atom, found: &Bridge, name: &str, tunnel: &DesiredTunnel) {
         match Found::look_up(self.vswitch, found, name, tunnel) {
             Found::Foreign => {}
             Found::Ours(uuid, port) => {
@@ -461,11 +351,7 @@ impl<'a> Planner<'a> {
                     ("external_ids", Value::string_map([(MARK_KEY, MARK_TUNNEL)])),
                 ];
                 let port = self.transaction.insert("Port", columns.into());
-                self.transaction.mutate(
-                    "Bridge",
-                    bridge,
-                    vec![Mutation::insert("ports", port.into())],
-                );
+                self.transaction.mutate("Bridge", bridge, vec![Mutation::insert("ports", port.into())]);
             }
         }
     }
@@ -477,24 +363,14 @@ impl<'a> Planner<'a> {
         match interfaces.as_slice() {
             [(uuid, found)] if found.name == *name => {
                 if !is_tunnel(found, tunnel) {
-                    self.because(format!(
-                        "type, options or port number of tunnel port {name} were wrong"
-                    ));
-                    self.transaction.update(
-                        "Interface",
-                        &Atom::from(*uuid),
-                        tunnel_columns(tunnel),
-                    );
+                    self.because(format!("type, options or port number of tunnel port {name} were wrong"));
+                    self.transaction.update("Interface", &Atom::from(*uuid), tunnel_columns(tunnel));
                 }
             }
             _ => {
                 self.because(format!("interface of tunnel port {name} was wrong"));
                 let interface = self.insert_interface(name, tunnel);
-                self.transaction.update(
-                    "Port",
-                    &port_uuid.into(),
-                    [("interfaces", interface.into())].into(),
-                );
+                self.transaction.update("Port", &port_uuid.into(), [("interfaces", interface.into())].into());
             }
         }
     }
@@ -505,18 +381,10 @@ impl<'a> Planner<'a> {
         self.transaction.insert("Interface", columns)
     }
 
-    fn correct_mark(
-        &mut self,
-        table: &'static str,
-        uuid: Uuid,
-        found: &StringMap,
-        mark: &str,
-        name: &str,
-    ) {
+    fn correct_mark(&mut self, table: &'static str, uuid: Uuid, found: &StringMap, mark: &str, name: &str) {
         if !is_marked(found, mark) {
             self.because(format!("{mark} {name} was not marked as ours"));
-            self.transaction
-                .mutate(table, &uuid.into(), set_key("external_ids", MARK_KEY, mark));
+            self.transaction.mutate(table, &uuid.into(), set_key("external_ids", MARK_KEY, mark));
         }
     }
 }
@@ -528,20 +396,12 @@ fn fence(switch: &Switch) -> Operation {
     let row: (&str, Value) = match switch.external_ids.get(EPOCH_KEY) {
         Some(epoch) => {
             let value = Value::string_map([(EPOCH_KEY, epoch.as_str())]);
-            conditions.push(Condition {
-                column: "external_ids",
-                function: Function::Includes,
-                value,
-            });
+            conditions.push(Condition { column: "external_ids", function: Function::Includes, value });
             ("_uuid", switch.uuid.into())
         }
         None => ("external_ids", encode_map(&switch.external_ids)),
     };
-    Operation::Wait {
-        table: "Open_vSwitch",
-        conditions,
-        rows: vec![[row].into()],
-    }
+    Operation::Wait { table: "Open_vSwitch", conditions, rows: vec![[row].into()] }
 }
 
 /// Sets one key of a map, whether or not it is there, and leaves the others alone.
@@ -573,13 +433,8 @@ fn tunnel_columns(tunnel: &DesiredTunnel) -> Columns {
 /// All of them: an option that someone added could turn the tunnel into one that our flows do not control.
 fn tunnel_options(tunnel: &DesiredTunnel) -> StringMap {
     let flow = |key: &str| (key.to_owned(), "flow".to_owned());
-    let local_ip = tunnel
-        .local_ip
-        .map(|address| ("local_ip".to_owned(), address.to_string()));
-    [flow("remote_ip"), flow("key")]
-        .into_iter()
-        .chain(local_ip)
-        .collect()
+    let local_ip = tunnel.local_ip.map(|address| ("local_ip".to_owned(), address.to_string()));
+    [flow("remote_ip"), flow("key")].into_iter().chain(local_ip).collect()
 }
 
 fn is_tunnel(found: &Interface, tunnel: &DesiredTunnel) -> bool {
@@ -589,10 +444,7 @@ fn is_tunnel(found: &Interface, tunnel: &DesiredTunnel) -> bool {
 }
 
 fn encode_map(map: &StringMap) -> Value {
-    Value::string_map(
-        map.iter()
-            .map(|(key, value)| (key.as_str(), value.as_str())),
-    )
+    Value::string_map(map.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
 #[cfg(test)]

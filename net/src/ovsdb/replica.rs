@@ -82,14 +82,8 @@ impl Dialect {
     /// The rows in the parameters of a [`notice`](Self::notice).
     fn rows_of_notice(self, params: &[Json]) -> Result<&Json, ReplicaError> {
         match (self, params) {
-            (Self::CondSince, [id, _, rows]) | (Self::Cond | Self::Plain, [id, rows])
-                if id == MONITOR_ID =>
-            {
-                Ok(rows)
-            }
-            _ => Err(ReplicaError::Notice {
-                method: self.notice(),
-            }),
+            (Self::CondSince, [id, _, rows]) | (Self::Cond | Self::Plain, [id, rows]) if id == MONITOR_ID => Ok(rows),
+            _ => Err(ReplicaError::Notice { method: self.notice() }),
         }
     }
 }
@@ -112,8 +106,7 @@ impl Row {
 
     /// The string in a column declared as one.
     pub fn string(&self, column: &str) -> String {
-        self.optional_string(column)
-            .unwrap_or_else(|| self.misread(column))
+        self.optional_string(column).unwrap_or_else(|| self.misread(column))
     }
 
     /// The string in a column declared as optional.
@@ -123,8 +116,7 @@ impl Row {
 
     /// The integer in a column declared as one.
     pub fn integer(&self, column: &str) -> i64 {
-        self.optional_integer(column)
-            .unwrap_or_else(|| self.misread(column))
+        self.optional_integer(column).unwrap_or_else(|| self.misread(column))
     }
 
     /// The integer in a column declared as optional.
@@ -134,73 +126,45 @@ impl Row {
 
     /// The boolean in a column declared as one.
     pub fn boolean(&self, column: &str) -> bool {
-        self.get(column)
-            .as_boolean()
-            .unwrap_or_else(|| self.misread(column))
+        self.get(column).as_boolean().unwrap_or_else(|| self.misread(column))
     }
 
     /// The rows that a column declared as a set of UUIDs refers to.
     pub fn references(&self, column: &str) -> BTreeSet<Uuid> {
-        self.get(column)
-            .as_uuids()
-            .unwrap_or_else(|| self.misread(column))
+        self.get(column).as_uuids().unwrap_or_else(|| self.misread(column))
     }
 
     /// The strings in a column declared as a set of them.
     pub fn strings(&self, column: &str) -> BTreeSet<String> {
-        self.get(column)
-            .as_strings()
-            .unwrap_or_else(|| self.misread(column))
+        self.get(column).as_strings().unwrap_or_else(|| self.misread(column))
     }
 
     /// The pairs in a column declared as a map of strings.
     pub fn string_map(&self, column: &str) -> BTreeMap<String, String> {
-        self.get(column)
-            .as_string_map()
-            .unwrap_or_else(|| self.misread(column))
+        self.get(column).as_string_map().unwrap_or_else(|| self.misread(column))
     }
 
     /// Whatever a peer sends, values have the type declared; so this is a reader at odds with the schema.
     fn misread(&self, column: &str) -> ! {
-        panic!(
-            "{}.{column} is declared with another type than it is read",
-            self.table.name
-        )
+        panic!("{}.{column} is declared with another type than it is read", self.table.name)
     }
 
     fn with_defaults(table: &'static Table) -> Self {
-        Self {
-            table,
-            values: table.columns.iter().map(Column::default_value).collect(),
-        }
+        Self { table, values: table.columns.iter().map(Column::default_value).collect() }
     }
 
     /// Replaces the columns that `json` has by what `change` makes of the old value and the new.
-    fn set(
-        &mut self,
-        json: &Json,
-        change: impl Fn(&Column, &Value, Value) -> Value,
-    ) -> Result<(), ReplicaError> {
+    fn set(&mut self, json: &Json, change: impl Fn(&Column, &Value, Value) -> Value) -> Result<(), ReplicaError> {
         let table = self.table;
         for (name, json) in object(json, || format!("row of {}", table.name))? {
-            let unknown = || ReplicaError::UnknownColumn {
-                table: table.name,
-                column: name.clone(),
-            };
+            let unknown = || ReplicaError::UnknownColumn { table: table.name, column: name.clone() };
             let position = table.position(name).ok_or_else(unknown)?;
             let column = &table.columns[position];
-            let invalid = |source| ReplicaError::Value {
-                table: table.name,
-                column: column.name,
-                source,
-            };
+            let invalid = |source| ReplicaError::Value { table: table.name, column: column.name, source };
             let told = Value::parse(json).map_err(invalid)?;
             let value = change(column, &self.values[position], told);
             if !column.admits(&value) {
-                return Err(ReplicaError::Type {
-                    table: table.name,
-                    column: column.name,
-                });
+                return Err(ReplicaError::Type { table: table.name, column: column.name });
             }
             self.values[position] = value;
         }
@@ -311,24 +275,13 @@ pub struct Replica {
 impl Replica {
     /// An empty copy that may grow to about `weight_max` bytes.
     pub fn new(schema: &'static Schema, weight_max: usize) -> Self {
-        let tables = schema
-            .tables
-            .iter()
-            .map(|table| (table.name, BTreeMap::new()))
-            .collect();
-        Self {
-            schema,
-            tables,
-            weight: 0,
-            weight_max,
-        }
+        let tables = schema.tables.iter().map(|table| (table.name, BTreeMap::new())).collect();
+        Self { schema, tables, weight: 0, weight_max }
     }
 
     /// The rows of a table, which must be one of those watched.
     pub fn table(&self, name: &str) -> &BTreeMap<Uuid, Row> {
-        self.tables
-            .get(name)
-            .unwrap_or_else(|| panic!("table {name} is not watched"))
+        self.tables.get(name).unwrap_or_else(|| panic!("table {name} is not watched"))
     }
 
     /// What is watched.
@@ -338,40 +291,22 @@ impl Replica {
 
     /// Takes the result of a monitor request.
     pub fn apply_reply(&mut self, dialect: Dialect, result: &Json) -> Result<(), ReplicaError> {
-        self.apply(dialect, dialect.rows_of_reply(result)?)
-            .map(|_| ())
+        self.apply(dialect, dialect.rows_of_reply(result)?).map(|_| ())
     }
 
     /// Takes the parameters of a notice, and returns the tables that it changed.
-    pub fn apply_notice(
-        &mut self,
-        dialect: Dialect,
-        params: &[Json],
-    ) -> Result<BTreeSet<&'static str>, ReplicaError> {
+    pub fn apply_notice(&mut self, dialect: Dialect, params: &[Json]) -> Result<BTreeSet<&'static str>, ReplicaError> {
         self.apply(dialect, dialect.rows_of_notice(params)?)
     }
 
-    fn apply(
-        &mut self,
-        dialect: Dialect,
-        updates: &Json,
-    ) -> Result<BTreeSet<&'static str>, ReplicaError> {
+    fn apply(&mut self, dialect: Dialect, updates: &Json) -> Result<BTreeSet<&'static str>, ReplicaError> {
         let mut changed = BTreeSet::new();
         for (name, rows) in object(updates, || "table updates".to_owned())? {
-            let table = self
-                .schema
-                .table(name)
-                .ok_or_else(|| ReplicaError::UnknownTable(name.clone()))?;
+            let table = self.schema.table(name).ok_or_else(|| ReplicaError::UnknownTable(name.clone()))?;
             for (row, json) in object(rows, || format!("updates of {name}"))? {
-                let unreadable = || ReplicaError::NotAUuid {
-                    table: table.name,
-                    row: row.clone(),
-                };
+                let unreadable = || ReplicaError::NotAUuid { table: table.name, row: row.clone() };
                 let row = parse_uuid(row).ok_or_else(unreadable)?;
-                let not_a_change = ReplicaError::NotAChange {
-                    table: table.name,
-                    row,
-                };
+                let not_a_change = ReplicaError::NotAChange { table: table.name, row };
                 let change = Change::read(dialect, json).ok_or(not_a_change)?;
                 self.apply_change(table, row, change)?;
                 changed.insert(table.name);
@@ -380,25 +315,14 @@ impl Replica {
         Ok(changed)
     }
 
-    fn apply_change(
-        &mut self,
-        table: &'static Table,
-        uuid: Uuid,
-        change: Change<'_>,
-    ) -> Result<(), ReplicaError> {
-        let rows = self
-            .tables
-            .get_mut(table.name)
-            .expect("there is a map for each table of the schema");
+    fn apply_change(&mut self, table: &'static Table, uuid: Uuid, change: Change<'_>) -> Result<(), ReplicaError> {
+        let rows = self.tables.get_mut(table.name).expect("there is a map for each table of the schema");
         let old = rows.remove(&uuid);
         self.weight -= old.as_ref().map_or(0, Row::weight);
         let replace = |_: &Column, _: &Value, told: Value| told;
         let new = match (change, old) {
             (Change::Insert(_), Some(_)) => {
-                return Err(ReplicaError::RowExists {
-                    table: table.name,
-                    row: uuid,
-                });
+                return Err(ReplicaError::RowExists { table: table.name, row: uuid });
             }
             (Change::Insert(json), None) => {
                 let mut row = Row::with_defaults(table);
@@ -415,19 +339,14 @@ impl Replica {
             }
             (Change::Delete, Some(_)) => return Ok(()),
             (Change::Replace(_) | Change::Difference(_) | Change::Delete, None) => {
-                return Err(ReplicaError::NoSuchRow {
-                    table: table.name,
-                    row: uuid,
-                });
+                return Err(ReplicaError::NoSuchRow { table: table.name, row: uuid });
             }
         };
         self.weight += new.weight();
         rows.insert(uuid, new);
         match self.weight <= self.weight_max {
             true => Ok(()),
-            false => Err(ReplicaError::TooLarge {
-                limit: self.weight_max,
-            }),
+            false => Err(ReplicaError::TooLarge { limit: self.weight_max }),
         }
     }
 }
@@ -466,8 +385,7 @@ impl<'a> Change<'a> {
 }
 
 fn object(json: &Json, what: impl Fn() -> String) -> Result<&Map<String, Json>, ReplicaError> {
-    json.as_object()
-        .ok_or_else(|| ReplicaError::NotAnObject { what: what() })
+    json.as_object().ok_or_else(|| ReplicaError::NotAnObject { what: what() })
 }
 
 #[cfg(test)]

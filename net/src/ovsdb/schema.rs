@@ -36,9 +36,7 @@ pub struct Table {
 impl Table {
     /// Where in `columns` the column of that name is.
     pub fn position(&self, column: &str) -> Option<usize> {
-        self.columns
-            .iter()
-            .position(|candidate| candidate.name == column)
+        self.columns.iter().position(|candidate| candidate.name == column)
     }
 }
 
@@ -103,38 +101,22 @@ impl Base {
 impl Column {
     /// A column of exactly one atom.
     pub const fn one(name: &'static str, base: Base) -> Self {
-        Self {
-            name,
-            shape: Shape::One,
-            base,
-        }
+        Self { name, shape: Shape::One, base }
     }
 
     /// A column of at most one atom.
     pub const fn optional(name: &'static str, base: Base) -> Self {
-        Self {
-            name,
-            shape: Shape::Optional,
-            base,
-        }
+        Self { name, shape: Shape::Optional, base }
     }
 
     /// A column of any number of atoms.
     pub const fn set(name: &'static str, base: Base) -> Self {
-        Self {
-            name,
-            shape: Shape::Set,
-            base,
-        }
+        Self { name, shape: Shape::Set, base }
     }
 
     /// A column of pairs of strings.
     pub const fn string_map(name: &'static str) -> Self {
-        Self {
-            name,
-            shape: Shape::Map,
-            base: Base::String,
-        }
+        Self { name, shape: Shape::Map, base: Base::String }
     }
 
     /// What the column holds in a row that does not say (RFC 7047 section 5.2.1, "insert"). Initial and inserted
@@ -151,9 +133,7 @@ impl Column {
     pub fn admits(&self, value: &Value) -> bool {
         let atoms = value.atoms();
         let fits = match (self.shape, value) {
-            (Shape::Map, Value::Map(map)) => map
-                .iter()
-                .all(|(k, v)| self.base.describes(k) && self.base.describes(v)),
+            (Shape::Map, Value::Map(map)) => map.iter().all(|(k, v)| self.base.describes(k) && self.base.describes(v)),
             (Shape::One, Value::Atom(_) | Value::Set(_)) => atoms.len() == 1,
             (Shape::Optional, Value::Atom(_) | Value::Set(_)) => atoms.len() <= 1,
             (Shape::Set, Value::Atom(_) | Value::Set(_)) => true,
@@ -172,23 +152,15 @@ impl Column {
             (Shape::Set, old, difference) => {
                 let old: BTreeSet<&Atom> = old.atoms().iter().collect();
                 let toggled: BTreeSet<&Atom> = difference.atoms().iter().collect();
-                Value::set(
-                    old.symmetric_difference(&toggled)
-                        .map(|atom| (*atom).clone()),
-                )
+                Value::set(old.symmetric_difference(&toggled).map(|atom| (*atom).clone()))
             }
-            (Shape::Map, Value::Map(old), Value::Map(difference)) => {
-                Value::Map(toggle_pairs(old.clone(), difference))
-            }
+            (Shape::Map, Value::Map(old), Value::Map(difference)) => Value::Map(toggle_pairs(old.clone(), difference)),
             (Shape::One | Shape::Optional | Shape::Map, _, difference) => difference,
         }
     }
 }
 
-fn toggle_pairs(
-    mut map: BTreeMap<Atom, Atom>,
-    difference: BTreeMap<Atom, Atom>,
-) -> BTreeMap<Atom, Atom> {
+fn toggle_pairs(mut map: BTreeMap<Atom, Atom>, difference: BTreeMap<Atom, Atom>) -> BTreeMap<Atom, Atom> {
     for (key, value) in difference {
         match map.get(&key) == Some(&value) {
             true => map.remove(&key),
@@ -203,10 +175,7 @@ mod tests {
     use super::*;
 
     fn check_difference(column: &Column, old: Value, difference: Value, expected: Value) {
-        assert!(
-            column.admits(&old) && column.admits(&expected),
-            "the test is about values of the column"
-        );
+        assert!(column.admits(&old) && column.admits(&expected), "the test is about values of the column");
         assert_eq!(column.apply_difference(&old, difference), expected);
     }
 
@@ -237,37 +206,17 @@ mod tests {
     fn columns_admit_their_type_only() {
         let check = |column: Column, value: Value, expected| {
             assert_eq!(column.admits(&value), expected, "{} {value:?}", column.name);
-            assert!(
-                column.admits(&column.default_value()),
-                "{}: the default fits",
-                column.name
-            );
+            assert!(column.admits(&column.default_value()), "{}: the default fits", column.name);
         };
         check(Column::one("a", Base::String), "x".into(), true);
         check(Column::one("a", Base::String), 1.into(), false);
         check(Column::one("a", Base::String), Value::set([]), false);
         check(Column::one("a", Base::String), Value::string_map([]), false);
-        check(
-            Column::optional("a", Base::Boolean),
-            Value::set([true.into(), false.into()]),
-            false,
-        );
+        check(Column::optional("a", Base::Boolean), Value::set([true.into(), false.into()]), false);
         check(Column::set("a", Base::Uuid), Uuid::nil().into(), true);
-        check(
-            Column::set("a", Base::Uuid),
-            Value::set([Uuid::nil().into(), 1.into()]),
-            false,
-        );
+        check(Column::set("a", Base::Uuid), Value::set([Uuid::nil().into(), 1.into()]), false);
         check(Column::string_map("a"), Value::set([]), false);
-        check(
-            Column::string_map("a"),
-            Value::string_map([("k", "v")]),
-            true,
-        );
-        check(
-            Column::string_map("a"),
-            Value::Map([(1.into(), "v".into())].into()),
-            false,
-        );
+        check(Column::string_map("a"), Value::string_map([("k", "v")]), true);
+        check(Column::string_map("a"), Value::Map([(1.into(), "v".into())].into()), false);
     }
 }

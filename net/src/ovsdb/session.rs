@@ -44,10 +44,7 @@ impl Default for Limits {
     /// The replica of a switch takes about 1 kB for each interface. Open vSwitch probes in the same rhythm of 5 s.
     fn default() -> Self {
         Self {
-            codec: codec::Limits {
-                frame_len_max: 8 << 20,
-                depth_max: 32,
-            },
+            codec: codec::Limits { frame_len_max: 8 << 20, depth_max: 32 },
             replica_bytes_max: 32 << 20,
             transactions_outstanding_max: 16,
             silence_before_echo: Duration::from_secs(5),
@@ -251,26 +248,17 @@ impl Session {
     }
 
     /// Sends a transaction, if the limit allows another. It may be sent before the session is ready.
-    pub fn transact(
-        &mut self,
-        now: Duration,
-        transaction: &Transaction,
-    ) -> Result<TransactionId, NotSent> {
+    pub fn transact(&mut self, now: Duration, transaction: &Transaction) -> Result<TransactionId, NotSent> {
         if self.is_closed() {
             return Err(NotSent::Closed);
         }
-        let is_transaction =
-            |pending: &&Pending| matches!(pending.request, Request::Transact { .. });
+        let is_transaction = |pending: &&Pending| matches!(pending.request, Request::Transact { .. });
         let limit = self.limits.transactions_outstanding_max;
         if self.pending.values().filter(is_transaction).count() >= limit {
             return Err(NotSent::TooMany { limit });
         }
         let operations = transaction.operations().len();
-        Ok(TransactionId(self.ask(
-            now,
-            Request::Transact { operations },
-            transaction.params(),
-        )))
+        Ok(TransactionId(self.ask(now, Request::Transact { operations }, transaction.params())))
     }
 
     /// When [`tick`](Self::tick) has something to do, if nothing else happens before. `None` once closed.
@@ -282,9 +270,7 @@ impl Session {
             Some(sent) => sent + self.limits.echo_timeout,
             None => self.heard + self.limits.silence_before_echo,
         };
-        let reply = self
-            .oldest_pending()
-            .map(|pending| pending.since + self.limits.reply_timeout);
+        let reply = self.oldest_pending().map(|pending| pending.since + self.limits.reply_timeout);
         Some(reply.map_or(silence, |reply| reply.min(silence)))
     }
 
@@ -298,26 +284,18 @@ impl Session {
         }
         if self.echo_sent.is_none() && now >= self.heard + self.limits.silence_before_echo {
             self.echo_sent = Some(now);
-            self.send(&Message::Request {
-                id: json!(ECHO_ID),
-                method: "echo".to_owned(),
-                params: Vec::new(),
-            });
+            self.send(&Message::Request { id: json!(ECHO_ID), method: "echo".to_owned(), params: Vec::new() });
         }
     }
 
     fn overdue(&self, now: Duration) -> Option<CloseReason> {
-        if self
-            .echo_sent
-            .is_some_and(|sent| now >= sent + self.limits.echo_timeout)
-        {
+        if self.echo_sent.is_some_and(|sent| now >= sent + self.limits.echo_timeout) {
             return Some(CloseReason::Silent(now.saturating_sub(self.heard)));
         }
         let oldest = self.oldest_pending()?;
         let elapsed = now.saturating_sub(oldest.since);
         let method = oldest.request.method();
-        (elapsed >= self.limits.reply_timeout)
-            .then_some(CloseReason::Unanswered { method, elapsed })
+        (elapsed >= self.limits.reply_timeout).then_some(CloseReason::Unanswered { method, elapsed })
     }
 
     fn oldest_pending(&self) -> Option<&Pending> {
@@ -333,10 +311,7 @@ impl Session {
         for (id, pending) in std::mem::take(&mut self.pending) {
             if matches!(pending.request, Request::Transact { .. }) {
                 let result = Err(TransactError::Unknown);
-                self.events.push_back(Event::TransactionDone {
-                    id: TransactionId(id),
-                    result,
-                });
+                self.events.push_back(Event::TransactionDone { id: TransactionId(id), result });
             }
         }
         self.events.push_back(Event::Closed { reason });
@@ -349,18 +324,8 @@ impl Session {
     fn ask(&mut self, now: Duration, request: Request, params: Vec<Json>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.pending.insert(
-            id,
-            Pending {
-                since: now,
-                request,
-            },
-        );
-        self.send(&Message::Request {
-            id: json!(id),
-            method: request.method().to_owned(),
-            params,
-        });
+        self.pending.insert(id, Pending { since: now, request });
+        self.send(&Message::Request { id: json!(id), method: request.method().to_owned(), params });
         id
     }
 
@@ -392,10 +357,7 @@ impl Session {
     /// Notices of kinds that we know of no use for, such as those of locks, are let pass.
     fn handle_notice(&mut self, method: &str, params: &[Json]) -> Result<(), CloseReason> {
         let dialects = [Dialect::CondSince, Dialect::Cond, Dialect::Plain];
-        let Some(told) = dialects
-            .into_iter()
-            .find(|dialect| dialect.notice() == method)
-        else {
+        let Some(told) = dialects.into_iter().find(|dialect| dialect.notice() == method) else {
             return Ok(());
         };
         match self.state {
@@ -406,36 +368,20 @@ impl Session {
                 }
                 Ok(())
             }
-            State::Starting | State::Ready(_) | State::Closed => {
-                Err(CloseReason::UnexpectedNotice(told.notice()))
-            }
+            State::Starting | State::Ready(_) | State::Closed => Err(CloseReason::UnexpectedNotice(told.notice())),
         }
     }
 
-    fn handle_response(
-        &mut self,
-        now: Duration,
-        id: &Json,
-        outcome: Result<Json, Json>,
-    ) -> Result<(), CloseReason> {
-        let pending = id
-            .as_u64()
-            .and_then(|id| Some((id, self.pending.remove(&id)?.request)));
+    fn handle_response(&mut self, now: Duration, id: &Json, outcome: Result<Json, Json>) -> Result<(), CloseReason> {
+        let pending = id.as_u64().and_then(|id| Some((id, self.pending.remove(&id)?.request)));
         match pending {
             None => Err(CloseReason::UnexpectedResponse(super::value::excerpt(id))),
-            Some((_, Request::Monitor(dialect))) => {
-                self.handle_monitor_reply(now, dialect, outcome)
-            }
+            Some((_, Request::Monitor(dialect))) => self.handle_monitor_reply(now, dialect, outcome),
             Some((id, Request::Transact { operations })) => {
                 // Even if the answer is nonsense, the transaction that it is about had its one event.
                 let read = read_reply(operations, &outcome);
-                let result = read
-                    .as_ref()
-                    .map_or(Err(TransactError::Unknown), Clone::clone);
-                self.events.push_back(Event::TransactionDone {
-                    id: TransactionId(id),
-                    result,
-                });
+                let result = read.as_ref().map_or(Err(TransactError::Unknown), Clone::clone);
+                self.events.push_back(Event::TransactionDone { id: TransactionId(id), result });
                 read.map(|_| ()).map_err(CloseReason::from)
             }
         }
@@ -461,10 +407,7 @@ impl Session {
                 self.ask_for_monitor(now, older);
                 Ok(())
             }
-            Some(_) | None => Err(CloseReason::MonitorRefused {
-                method: dialect.method(),
-                error: refusal,
-            }),
+            Some(_) | None => Err(CloseReason::MonitorRefused { method: dialect.method(), error: refusal }),
         }
     }
 }

@@ -93,10 +93,7 @@ pub struct ValueError {
 
 impl ValueError {
     fn new(problem: &'static str, json: &Json) -> Self {
-        Self {
-            problem,
-            excerpt: excerpt(json),
-        }
+        Self { problem, excerpt: excerpt(json) }
     }
 }
 
@@ -116,21 +113,15 @@ impl Atom {
                 (None, Some(real)) if number.is_f64() => Ok(Self::Real(real)),
                 (None, _) => Err(ValueError::new("number out of range", json)),
             },
-            Json::Array(pair) => {
-                Self::parse_reference(pair).ok_or_else(|| ValueError::new("not a value", json))
-            }
+            Json::Array(pair) => Self::parse_reference(pair).ok_or_else(|| ValueError::new("not a value", json)),
             Json::Null | Json::Object(_) => Err(ValueError::new("not a value", json)),
         }
     }
 
     fn parse_reference(pair: &[Json]) -> Option<Self> {
         match pair {
-            [Json::String(tag), Json::String(id)] if tag == "uuid" => {
-                parse_uuid(id).map(Self::Uuid)
-            }
-            [Json::String(tag), Json::String(id)] if tag == "named-uuid" => {
-                Some(Self::NamedUuid(id.clone()))
-            }
+            [Json::String(tag), Json::String(id)] if tag == "uuid" => parse_uuid(id).map(Self::Uuid),
+            [Json::String(tag), Json::String(id)] if tag == "named-uuid" => Some(Self::NamedUuid(id.clone())),
             _ => None,
         }
     }
@@ -160,9 +151,7 @@ impl Atom {
 /// The one spelling of a UUID that RFC 7047 section 3.1 allows: 8-4-4-4-12 digits.
 pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
     const HYPHENATED_LEN: usize = 36;
-    (text.len() == HYPHENATED_LEN)
-        .then(|| Uuid::try_parse(text).ok())
-        .flatten()
+    (text.len() == HYPHENATED_LEN).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 impl Value {
@@ -184,32 +173,21 @@ impl Value {
 
     /// The map of these strings to strings.
     pub fn string_map<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self::Map(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        )
+        Self::Map(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 
     /// Reads a `<value>`. A set or a map that repeats itself is an error, as in Open vSwitch.
     pub fn parse(json: &Json) -> Result<Self, ValueError> {
         match json.as_array().map(Vec::as_slice) {
             Some([Json::String(tag), Json::Array(elements)]) if tag == "set" => {
-                let atoms = elements
-                    .iter()
-                    .map(Atom::parse)
-                    .collect::<Result<BTreeSet<_>, _>>()?;
+                let atoms = elements.iter().map(Atom::parse).collect::<Result<BTreeSet<_>, _>>()?;
                 match atoms.len() == elements.len() {
                     true => Ok(Self::set(atoms)),
                     false => Err(ValueError::new("set with a duplicate", json)),
                 }
             }
             Some([Json::String(tag), Json::Array(pairs)]) if tag == "map" => {
-                let map = pairs
-                    .iter()
-                    .map(parse_pair)
-                    .collect::<Result<BTreeMap<_, _>, _>>()?;
+                let map = pairs.iter().map(parse_pair).collect::<Result<BTreeMap<_, _>, _>>()?;
                 match map.len() == pairs.len() {
                     true => Ok(Self::Map(map)),
                     false => Err(ValueError::new("map with a duplicate key", json)),
@@ -228,10 +206,7 @@ impl Value {
                 json!(["set", atoms])
             }
             Self::Map(map) => {
-                let pairs: Vec<Json> = map
-                    .iter()
-                    .map(|(key, value)| json!([key.encode(), value.encode()]))
-                    .collect();
+                let pairs: Vec<Json> = map.iter().map(|(key, value)| json!([key.encode(), value.encode()])).collect();
                 json!(["map", pairs])
             }
         }
@@ -286,8 +261,7 @@ impl Value {
 
     /// The map of strings that this is.
     pub fn as_string_map(&self) -> Option<BTreeMap<String, String>> {
-        let pair =
-            |(key, value): (&Atom, &Atom)| Some((key.to_string_atom()?, value.to_string_atom()?));
+        let pair = |(key, value): (&Atom, &Atom)| Some((key.to_string_atom()?, value.to_string_atom()?));
         match self {
             Self::Map(map) => map.iter().map(pair).collect(),
             Self::Atom(_) | Self::Set(_) => None,
@@ -307,11 +281,7 @@ impl Value {
             Self::Atom(atom) => atom.weight(),
             Self::Set(atoms) => size_of::<Self>() + atoms.0.iter().map(Atom::weight).sum::<usize>(),
             Self::Map(map) => {
-                size_of::<Self>()
-                    + map
-                        .iter()
-                        .map(|(key, value)| key.weight() + value.weight())
-                        .sum::<usize>()
+                size_of::<Self>() + map.iter().map(|(key, value)| key.weight() + value.weight()).sum::<usize>()
             }
         }
     }
@@ -370,11 +340,7 @@ mod tests {
     fn check(text: &str, expected: Value) {
         let json: Json = serde_json::from_str(text).expect("JSON");
         assert_eq!(Value::parse(&json), Ok(expected.clone()), "{text}");
-        assert_eq!(
-            Value::parse(&expected.encode()),
-            Ok(expected),
-            "{text}, encoded again"
-        );
+        assert_eq!(Value::parse(&expected.encode()), Ok(expected), "{text}, encoded again");
     }
 
     fn check_error(text: &str, expected: &str) {
@@ -390,22 +356,13 @@ mod tests {
         check("-0.0", Atom::Real(Real::new(0.0).expect("finite")).into());
         check("true", true.into());
         check("\"set\"", "set".into());
-        check(
-            r#"["uuid","01234567-89ab-cdef-0123-456789abcdef"]"#,
-            uuid.into(),
-        );
-        check(
-            r#"["named-uuid","row1"]"#,
-            Atom::NamedUuid("row1".to_owned()).into(),
-        );
+        check(r#"["uuid","01234567-89ab-cdef-0123-456789abcdef"]"#, uuid.into());
+        check(r#"["named-uuid","row1"]"#, Atom::NamedUuid("row1".to_owned()).into());
         check(r#"["set",[]]"#, Value::set([]));
         check(r#"["set",["a"]]"#, "a".into());
         check(r#"["set",["b","a"]]"#, Value::string_set(["a", "b"]));
         check(r#"["map",[]]"#, Value::string_map([]));
-        check(
-            r#"["map",[["a","1"],["b","2"]]]"#,
-            Value::string_map([("b", "2"), ("a", "1")]),
-        );
+        check(r#"["map",[["a","1"],["b","2"]]]"#, Value::string_map([("b", "2"), ("a", "1")]));
     }
 
     #[test]
@@ -424,14 +381,8 @@ mod tests {
         check_error(r#"["set",[["set",[]]]]"#, r#"not a value: ["set",[]]"#);
         check_error(r#"["set",[1,1]]"#, r#"set with a duplicate: ["set",[1,1]]"#);
         check_error(r#"["map",[[1]]]"#, "not a pair of a map: [1]");
-        check_error(
-            r#"["map",[[1,2],[1,3]]]"#,
-            r#"map with a duplicate key: ["map",[[1,2],[1,3]]]"#,
-        );
-        check_error(
-            "9223372036854775808",
-            "number out of range: 9223372036854775808",
-        );
+        check_error(r#"["map",[[1,2],[1,3]]]"#, r#"map with a duplicate key: ["map",[[1,2],[1,3]]]"#);
+        check_error("9223372036854775808", "number out of range: 9223372036854775808");
         let long = json!("x".repeat(500));
         assert_eq!(excerpt(&long).len(), EXCERPT_LEN_MAX);
     }
@@ -441,16 +392,10 @@ mod tests {
         assert_eq!(Value::from("a").as_str(), Some("a"));
         assert_eq!(Value::from("a").as_integer(), None);
         assert_eq!(Value::from("a").as_uuids(), None);
-        assert_eq!(
-            Value::from(Uuid::nil()).as_uuids(),
-            Some(BTreeSet::from([Uuid::nil()]))
-        );
+        assert_eq!(Value::from(Uuid::nil()).as_uuids(), Some(BTreeSet::from([Uuid::nil()])));
         assert_eq!(Value::set([]).as_uuids(), Some(BTreeSet::new()));
         assert_eq!(Value::set([]).as_string_map(), None);
         assert_eq!(Value::string_map([]).as_strings(), None);
-        assert_eq!(
-            Value::set([Atom::from(1), Atom::from("a")]).as_strings(),
-            None
-        );
+        assert_eq!(Value::set([Atom::from(1), Atom::from("a")]).as_strings(), None);
     }
 }

@@ -84,10 +84,7 @@ pub static SCHEMA: Schema = Schema {
         },
         Table {
             name: "Manager",
-            columns: &[
-                Column::one("target", Base::String),
-                Column::one("is_connected", Base::Boolean),
-            ],
+            columns: &[Column::one("target", Base::String), Column::one("is_connected", Base::Boolean)],
         },
     ],
 };
@@ -236,38 +233,23 @@ impl Vswitch {
 
     /// The bridge of that name.
     pub fn bridge(&self, name: &str) -> Option<(Uuid, &Bridge)> {
-        let (uuid, bridge) = self
-            .bridges
-            .iter()
-            .find(|(_, bridge)| bridge.name == name)?;
+        let (uuid, bridge) = self.bridges.iter().find(|(_, bridge)| bridge.name == name)?;
         Some((*uuid, bridge))
     }
 
     /// The ports of a bridge.
     pub fn ports_of<'a>(&'a self, bridge: &'a Bridge) -> impl Iterator<Item = (Uuid, &'a Port)> {
-        bridge
-            .ports
-            .iter()
-            .filter_map(|uuid| Some((*uuid, self.ports.get(uuid)?)))
+        bridge.ports.iter().filter_map(|uuid| Some((*uuid, self.ports.get(uuid)?)))
     }
 
     /// The interfaces of a port.
-    pub fn interfaces_of<'a>(
-        &'a self,
-        port: &'a Port,
-    ) -> impl Iterator<Item = (Uuid, &'a Interface)> {
-        port.interfaces
-            .iter()
-            .filter_map(|uuid| Some((*uuid, self.interfaces.get(uuid)?)))
+    pub fn interfaces_of<'a>(&'a self, port: &'a Port) -> impl Iterator<Item = (Uuid, &'a Interface)> {
+        port.interfaces.iter().filter_map(|uuid| Some((*uuid, self.interfaces.get(uuid)?)))
     }
 }
 
 fn read_table<T>(replica: &Replica, name: &str, read: impl Fn(&Row) -> T) -> BTreeMap<Uuid, T> {
-    replica
-        .table(name)
-        .iter()
-        .map(|(uuid, row)| (*uuid, read(row)))
-        .collect()
+    replica.table(name).iter().map(|(uuid, row)| (*uuid, read(row))).collect()
 }
 
 impl Switch {
@@ -344,10 +326,7 @@ impl Controller {
 
 impl Manager {
     fn read(row: &Row) -> Self {
-        Self {
-            target: row.string("target"),
-            is_connected: row.boolean("is_connected"),
-        }
+        Self { target: row.string("target"), is_connected: row.boolean("is_connected") }
     }
 }
 
@@ -376,14 +355,9 @@ impl Vif {
         Some(Self {
             vif_id: vif_id(ids)?.to_owned(),
             interface: interface.name.clone(),
-            ofport: interface
-                .ofport
-                .and_then(|ofport| u32::try_from(ofport).ok())
-                .filter(usable),
+            ofport: interface.ofport.and_then(|ofport| u32::try_from(ofport).ok()).filter(usable),
             attached_mac: ids.get("attached-mac").cloned(),
-            active: ids
-                .get("iface-status")
-                .is_none_or(|status| status == "active"),
+            active: ids.get("iface-status").is_none_or(|status| status == "active"),
             error: interface.error.clone(),
         })
     }
@@ -392,13 +366,9 @@ impl Vif {
 /// The VIFs of a bridge, by VIF and then by interface. A VIF may have more than one interface.
 pub fn vifs(vswitch: &Vswitch, bridge: &str) -> Vec<Vif> {
     let bridge = vswitch.bridge(bridge).map(|(_, bridge)| bridge);
-    let ports = bridge
-        .into_iter()
-        .flat_map(|bridge| vswitch.ports_of(bridge));
+    let ports = bridge.into_iter().flat_map(|bridge| vswitch.ports_of(bridge));
     let interfaces = ports.flat_map(|(_, port)| vswitch.interfaces_of(port));
-    let mut vifs: Vec<Vif> = interfaces
-        .filter_map(|(_, interface)| Vif::read(interface))
-        .collect();
+    let mut vifs: Vec<Vif> = interfaces.filter_map(|(_, interface)| Vif::read(interface)).collect();
     vifs.sort();
     vifs
 }
@@ -406,12 +376,7 @@ pub fn vifs(vswitch: &Vswitch, bridge: &str) -> Vec<Vif> {
 /// `iface-id`, as everywhere, or `xs-vif-uuid`, by which a XenServer is known and where a `nicira-iface-id` overrides
 /// both. An empty string identifies nothing.
 fn vif_id(external_ids: &StringMap) -> Option<&str> {
-    let id = |key| {
-        external_ids
-            .get(key)
-            .map(String::as_str)
-            .filter(|id| !id.is_empty())
-    };
+    let id = |key| external_ids.get(key).map(String::as_str).filter(|id| !id.is_empty());
     let xen = id("xs-vif-uuid");
     let overriding = xen.and_then(|_| id("nicira-iface-id"));
     overriding.or_else(|| id("iface-id")).or(xen)
@@ -422,29 +387,17 @@ mod tests {
     use super::*;
 
     fn ids(pairs: &[(&str, &str)]) -> StringMap {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     /// A switch with these interfaces, each on a port of its own on br-int.
     fn vswitch(interfaces: &[Interface]) -> Vswitch {
         let mut vswitch = Vswitch::default();
-        let mut bridge = Bridge {
-            name: "br-int".to_owned(),
-            ..Bridge::default()
-        };
+        let mut bridge = Bridge { name: "br-int".to_owned(), ..Bridge::default() };
         for (number, interface) in (1..).zip(interfaces) {
             let uuid = Uuid::from_u128(number);
             vswitch.interfaces.insert(uuid, interface.clone());
-            vswitch.ports.insert(
-                uuid,
-                Port {
-                    interfaces: [uuid].into(),
-                    ..Port::default()
-                },
-            );
+            vswitch.ports.insert(uuid, Port { interfaces: [uuid].into(), ..Port::default() });
             bridge.ports.insert(uuid);
         }
         vswitch.bridges.insert(Uuid::from_u128(100), bridge);
@@ -452,16 +405,9 @@ mod tests {
     }
 
     fn check_id(pairs: &[(&str, &str)], expected: Option<&str>) {
-        let interface = Interface {
-            external_ids: ids(pairs),
-            ..Interface::default()
-        };
+        let interface = Interface { external_ids: ids(pairs), ..Interface::default() };
         let found = vifs(&vswitch(&[interface]), "br-int");
-        assert_eq!(
-            found.first().map(|vif| vif.vif_id.as_str()),
-            expected,
-            "{pairs:?}"
-        );
+        assert_eq!(found.first().map(|vif| vif.vif_id.as_str()), expected, "{pairs:?}");
     }
 
     #[test]
@@ -471,14 +417,7 @@ mod tests {
         check_id(&[("iface-id", "a")], Some("a"));
         check_id(&[("xs-vif-uuid", "x")], Some("x"));
         check_id(&[("xs-vif-uuid", "x"), ("iface-id", "a")], Some("a"));
-        check_id(
-            &[
-                ("xs-vif-uuid", "x"),
-                ("iface-id", "a"),
-                ("nicira-iface-id", "n"),
-            ],
-            Some("n"),
-        );
+        check_id(&[("xs-vif-uuid", "x"), ("iface-id", "a"), ("nicira-iface-id", "n")], Some("n"));
         check_id(&[("xs-vif-uuid", "x"), ("nicira-iface-id", "n")], Some("n"));
         check_id(&[("nicira-iface-id", "n")], None);
         check_id(&[("iface-id", "a"), ("nicira-iface-id", "n")], Some("a"));
@@ -496,16 +435,8 @@ mod tests {
             (Some(65534), None),
             (Some(1 << 32 | 1), None),
         ] {
-            let interface = Interface {
-                ofport,
-                external_ids: ids(&[("iface-id", "a")]),
-                ..Interface::default()
-            };
-            assert_eq!(
-                vifs(&vswitch(&[interface]), "br-int")[0].ofport,
-                expected,
-                "{ofport:?}"
-            );
+            let interface = Interface { ofport, external_ids: ids(&[("iface-id", "a")]), ..Interface::default() };
+            assert_eq!(vifs(&vswitch(&[interface]), "br-int")[0].ofport, expected, "{ofport:?}");
         }
     }
 
@@ -513,21 +444,11 @@ mod tests {
     fn two_interfaces_of_a_vif_are_told_apart() {
         let interface = |name: &str, status| Interface {
             name: name.to_owned(),
-            external_ids: ids(&[
-                ("iface-id", "a"),
-                ("iface-status", status),
-                ("attached-mac", "m"),
-            ]),
+            external_ids: ids(&[("iface-id", "a"), ("iface-status", status), ("attached-mac", "m")]),
             error: Some("e".to_owned()),
             ..Interface::default()
         };
-        let found = vifs(
-            &vswitch(&[
-                interface("vif1.0", "inactive"),
-                interface("tap1.0", "active"),
-            ]),
-            "br-int",
-        );
+        let found = vifs(&vswitch(&[interface("vif1.0", "inactive"), interface("tap1.0", "active")]), "br-int");
         let expected = |name: &str, active| Vif {
             vif_id: "a".to_owned(),
             interface: name.to_owned(),
@@ -541,10 +462,7 @@ mod tests {
 
     #[test]
     fn other_bridges_and_lost_rows_have_no_vifs() {
-        let interface = Interface {
-            external_ids: ids(&[("iface-id", "a")]),
-            ..Interface::default()
-        };
+        let interface = Interface { external_ids: ids(&[("iface-id", "a")]), ..Interface::default() };
         let mut vswitch = vswitch(&[interface]);
         assert_eq!(vifs(&vswitch, "br-ex"), []);
         vswitch.interfaces.clear();

@@ -85,6 +85,7 @@ fn group_mod() -> impl Strategy<Value = GroupMod> {
     prop_oneof![
         (group(), buckets()).prop_map(|(group, buckets)| GroupMod::Add { group, buckets }),
         (group(), buckets()).prop_map(|(group, buckets)| GroupMod::Modify { group, buckets }),
+        (group(), buckets()).prop_map(|(group, buckets)| GroupMod::Put { group, buckets }),
         group().prop_map(GroupMod::Delete),
         Just(GroupMod::DeleteAll),
         (group(), buckets()).prop_map(|(group, buckets)| GroupMod::InsertBuckets { group, buckets }),

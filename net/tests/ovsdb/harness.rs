@@ -50,33 +50,18 @@ impl Server {
     pub fn start(test: &str) -> Option<Self> {
         if let Err(error) = command("ovsdb-server").arg("--version").output() {
             let message = format!("NOT RUN: {test}: ovsdb-server is missing ({error})\n");
-            assert_ne!(
-                std::env::var("SELVEDGE_REQUIRE_OVS").as_deref(),
-                Ok("1"),
-                "{message}"
-            );
+            assert_ne!(std::env::var("SELVEDGE_REQUIRE_OVS").as_deref(), Ok("1"), "{message}");
             // Not by `eprintln!`, which a passing test keeps to itself.
-            std::io::stderr()
-                .write_all(message.as_bytes())
-                .expect("standard error is open");
+            std::io::stderr().write_all(message.as_bytes()).expect("standard error is open");
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let database = dir.path().join("conf.db");
-        run(command("ovsdb-tool")
-            .arg("create")
-            .arg(&database)
-            .arg(SCHEMA_FILE));
+        run(command("ovsdb-tool").arg("create").arg(&database).arg(SCHEMA_FILE));
         let process = command("ovsdb-server")
             .arg(&database)
-            .arg(format!(
-                "--remote=punix:{}",
-                dir.path().join("db.sock").display()
-            ))
-            .arg(format!(
-                "--unixctl={}",
-                dir.path().join("ctl.sock").display()
-            ))
+            .arg(format!("--remote=punix:{}", dir.path().join("db.sock").display()))
+            .arg(format!("--unixctl={}", dir.path().join("ctl.sock").display()))
             .stderr(Stdio::null())
             .spawn()
             .expect("ovsdb-server starts");
@@ -99,26 +84,15 @@ impl Server {
     /// Runs `ovs-vsctl`; arguments are separated by white space.
     pub fn vsctl(&self, arguments: &str) {
         let database = format!("--db=unix:{}", self.socket().display());
-        run(command("ovs-vsctl")
-            .arg(database)
-            .arg("--no-wait")
-            .args(arguments.split_whitespace()));
+        run(command("ovs-vsctl").arg(database).arg("--no-wait").args(arguments.split_whitespace()));
     }
 
     pub fn connect(&self) -> Connection {
         let stream = UnixStream::connect(self.socket()).expect("the server listens");
-        stream
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .expect("a timeout above zero");
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout above zero");
         let session = Session::new(Duration::ZERO, Limits::default(), &SCHEMA);
-        let mut connection = Connection {
-            stream,
-            session,
-            started: Instant::now(),
-        };
-        connection.wait_for("ready", |event, _| {
-            matches!(event, Event::Ready).then_some(())
-        });
+        let mut connection = Connection { stream, session, started: Instant::now() };
+        connection.wait_for("ready", |event, _| matches!(event, Event::Ready).then_some(()));
         connection
     }
 }
@@ -174,14 +148,9 @@ impl Connection {
     }
 
     pub fn transact(&mut self, transaction: &Transaction) -> Result<(), TransactError> {
-        let sent = self
-            .session
-            .transact(self.started.elapsed(), transaction)
-            .expect("few are outstanding");
+        let sent = self.session.transact(self.started.elapsed(), transaction).expect("few are outstanding");
         self.wait_for("transaction", |event, _| match event {
-            Event::TransactionDone { id, result } if *id == sent => {
-                Some(result.clone().map(|_| ()))
-            }
+            Event::TransactionDone { id, result } if *id == sent => Some(result.clone().map(|_| ())),
             _ => None,
         })
     }
@@ -189,25 +158,15 @@ impl Connection {
     /// Plans, applies, and sees that there is no second plan. Returns the reasons.
     pub fn settle(&mut self, desired: &DesiredSwitch) -> Vec<String> {
         let next_cfg = self.next_cfg();
-        let plan = plan(desired, &self.vswitch())
-            .expect("not refused")
-            .expect("something to do");
+        let plan = plan(desired, &self.vswitch()).expect("not refused").expect("something to do");
         self.transact(&plan.transaction).expect("a plan is valid");
-        assert_eq!(
-            self.next_cfg(),
-            next_cfg + 1,
-            "the notice comes before the reply"
-        );
+        assert_eq!(self.next_cfg(), next_cfg + 1, "the notice comes before the reply");
         self.expect_settled(desired);
         plan.reasons
     }
 
     pub fn expect_settled(&self, desired: &DesiredSwitch) {
-        assert_eq!(
-            plan(desired, &self.vswitch()),
-            Ok(None),
-            "the plan was complete"
-        );
+        assert_eq!(plan(desired, &self.vswitch()), Ok(None), "the plan was complete");
     }
 
     fn next_cfg(&self) -> i64 {

@@ -75,13 +75,7 @@ impl Mutator {
 }
 
 fn limits() -> Limits {
-    Limits {
-        codec: codec::Limits {
-            frame_len_max: FRAME_LEN_MAX,
-            depth_max: 16,
-        },
-        ..Limits::default()
-    }
+    Limits { codec: codec::Limits { frame_len_max: FRAME_LEN_MAX, depth_max: 16 }, ..Limits::default() }
 }
 
 /// Of as many operations as the recorded reply is about.
@@ -96,19 +90,13 @@ fn transaction() -> Transaction {
 /// Plays a whole session and returns why it ended, if it did. Everything that must hold is asserted on the way.
 fn play(stream: &[u8], mutator: &mut Mutator) -> Option<String> {
     let mut session = Session::new(Duration::ZERO, limits(), &SCHEMA);
-    session
-        .transact(Duration::ZERO, &transaction())
-        .expect("the first");
+    session.transact(Duration::ZERO, &transaction()).expect("the first");
     let mut transactions_done = 0;
     let mut closed = None;
     for piece in split(stream, || 1 + mutator.below(PIECE_LEN_MAX)) {
         session.receive(Duration::ZERO, piece);
         session.tick(Duration::ZERO);
-        assert!(
-            session.buffered() <= FRAME_LEN_MAX,
-            "holds {} bytes",
-            session.buffered()
-        );
+        assert!(session.buffered() <= FRAME_LEN_MAX, "holds {} bytes", session.buffered());
         while let Some(event) = session.poll() {
             assert_eq!(closed, None, "nothing comes after the end, but {event:?}");
             match event {
@@ -118,10 +106,7 @@ fn play(stream: &[u8], mutator: &mut Mutator) -> Option<String> {
             }
         }
     }
-    assert!(
-        transactions_done <= 1 && (closed.is_none() || transactions_done == 1),
-        "one transaction, one end"
-    );
+    assert!(transactions_done <= 1 && (closed.is_none() || transactions_done == 1), "one transaction, one end");
     // Reads every column of every row: whatever came, values have the types declared.
     vifs(&Vswitch::read(session.replica()), "br-int");
     closed
@@ -130,36 +115,17 @@ fn play(stream: &[u8], mutator: &mut Mutator) -> Option<String> {
 #[test]
 fn damaged_sessions_end_in_good_order() {
     let mut mutator = Mutator(ChaCha8Rng::seed_from_u64(7047));
-    let golden: Vec<&[u8]> = lines(VSWITCH, "< ")
-        .into_iter()
-        .map(str::as_bytes)
-        .collect();
-    assert!(
-        golden.iter().all(|line| line.len() <= FRAME_LEN_MAX),
-        "what is real passes"
-    );
-    assert_eq!(
-        play(&golden.concat(), &mut mutator),
-        None,
-        "what is real passes"
-    );
+    let golden: Vec<&[u8]> = lines(VSWITCH, "< ").into_iter().map(str::as_bytes).collect();
+    assert!(golden.iter().all(|line| line.len() <= FRAME_LEN_MAX), "what is real passes");
+    assert_eq!(play(&golden.concat(), &mut mutator), None, "what is real passes");
 
     let mut ended = 0;
     for _ in 0..CASES {
         let damaged = mutator.below(golden.len());
         let mut line = golden[damaged].to_vec();
         mutator.mutate(&mut line);
-        let stream = [
-            &golden[..damaged].concat(),
-            &line,
-            &golden[damaged + 1..].concat(),
-        ]
-        .map(Vec::as_slice)
-        .concat();
+        let stream = [&golden[..damaged].concat(), &line, &golden[damaged + 1..].concat()].map(Vec::as_slice).concat();
         ended += u32::from(play(&stream, &mut mutator).is_some());
     }
-    assert!(
-        (CASES / 2..CASES).contains(&ended),
-        "damage is mostly seen, and not always: {ended}"
-    );
+    assert!((CASES / 2..CASES).contains(&ended), "damage is mostly seen, and not always: {ended}");
 }

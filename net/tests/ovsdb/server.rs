@@ -21,16 +21,9 @@ fn desired() -> DesiredSwitch {
     };
     DesiredSwitch {
         bridge: "br-int".to_owned(),
-        controllers: [
-            "ssl:192.0.2.1:6653".to_owned(),
-            "ssl:192.0.2.2:6653".to_owned(),
-        ]
-        .into(),
+        controllers: ["ssl:192.0.2.1:6653".to_owned(), "ssl:192.0.2.2:6653".to_owned()].into(),
         tunnels: [
-            (
-                "sv-geneve".to_owned(),
-                tunnel("geneve", Some("192.0.2.9"), 65001),
-            ),
+            ("sv-geneve".to_owned(), tunnel("geneve", Some("192.0.2.9"), 65001)),
             ("sv-stt".to_owned(), tunnel("stt", None, 65002)),
         ]
         .into(),
@@ -45,67 +38,27 @@ fn an_empty_switch_is_set_up_and_repaired() {
     };
     let mut connection = server.connect();
     let reasons = connection.settle(&desired());
-    assert_eq!(
-        reasons[..2],
-        ["epoch was not recorded, is 7", "bridge br-int was missing"]
-    );
+    assert_eq!(reasons[..2], ["epoch was not recorded, is 7", "bridge br-int was missing"]);
     let vswitch = connection.vswitch();
     let (_, bridge) = vswitch.bridge("br-int").expect("made");
-    assert_eq!(
-        (
-            bridge.datapath_type.as_str(),
-            bridge.ports.len(),
-            bridge.controllers.len()
-        ),
-        ("system", 3, 2)
-    );
+    assert_eq!((bridge.datapath_type.as_str(), bridge.ports.len(), bridge.controllers.len()), ("system", 3, 2));
 
     for (tampering, expected) in [
         ("del-fail-mode br-int", "fail_mode of br-int was not set"),
-        (
-            "set-fail-mode br-int standalone",
-            "fail_mode of br-int was standalone",
-        ),
-        (
-            "clear Bridge br-int protocols",
-            "protocols of br-int were []",
-        ),
-        (
-            "remove Bridge br-int other_config disable-in-band",
-            "other_config:disable-in-band of br-int was not true",
-        ),
-        (
-            "set Bridge br-int other_config:disable-in-band=no",
-            "other_config:disable-in-band of br-int was not true",
-        ),
-        (
-            "set-controller br-int tcp:192.0.2.3 ssl:192.0.2.1:6653",
-            "controller tcp:192.0.2.3 of br-int is not wanted",
-        ),
-        (
-            "del-controller br-int",
-            "controller ssl:192.0.2.1:6653 of br-int was missing",
-        ),
-        (
-            "del-port br-int sv-geneve",
-            "tunnel port sv-geneve was missing",
-        ),
+        ("set-fail-mode br-int standalone", "fail_mode of br-int was standalone"),
+        ("clear Bridge br-int protocols", "protocols of br-int were []"),
+        ("remove Bridge br-int other_config disable-in-band", "other_config:disable-in-band of br-int was not true"),
+        ("set Bridge br-int other_config:disable-in-band=no", "other_config:disable-in-band of br-int was not true"),
+        ("set-controller br-int tcp:192.0.2.3 ssl:192.0.2.1:6653", "controller tcp:192.0.2.3 of br-int is not wanted"),
+        ("del-controller br-int", "controller ssl:192.0.2.1:6653 of br-int was missing"),
+        ("del-port br-int sv-geneve", "tunnel port sv-geneve was missing"),
         (
             "set Interface sv-geneve options:remote_ip=192.0.2.8",
             "type, options or port number of tunnel port sv-geneve were wrong",
         ),
-        (
-            "clear Interface sv-stt ofport_request",
-            "type, options or port number of tunnel port sv-stt were wrong",
-        ),
-        (
-            "set Interface sv-stt type=gre",
-            "type, options or port number of tunnel port sv-stt were wrong",
-        ),
-        (
-            "clear Port sv-stt external_ids",
-            "tunnel sv-stt was not marked as ours",
-        ),
+        ("clear Interface sv-stt ofport_request", "type, options or port number of tunnel port sv-stt were wrong"),
+        ("set Interface sv-stt type=gre", "type, options or port number of tunnel port sv-stt were wrong"),
+        ("clear Port sv-stt external_ids", "tunnel sv-stt was not marked as ours"),
         (
             "--id=@i create Interface name=x type=internal -- set Port sv-stt interfaces=@i",
             "interface of tunnel port sv-stt was wrong",
@@ -114,19 +67,13 @@ fn an_empty_switch_is_set_up_and_repaired() {
             "--id=@i create Interface name=x type=internal -- add Port sv-stt interfaces @i",
             "interface of tunnel port sv-stt was wrong",
         ),
-        (
-            "add-port br-int old -- set Port old external_ids:selvedge=tunnel",
-            "tunnel port old is not wanted",
-        ),
+        ("add-port br-int old -- set Port old external_ids:selvedge=tunnel", "tunnel port old is not wanted"),
         ("del-br br-int", "bridge br-int was missing"),
     ] {
         server.vsctl(tampering);
         connection.catch_up();
         let reasons = connection.settle(&desired());
-        assert!(
-            reasons.iter().any(|reason| reason == expected),
-            "{tampering}: {reasons:?}"
-        );
+        assert!(reasons.iter().any(|reason| reason == expected), "{tampering}: {reasons:?}");
     }
 }
 
@@ -141,14 +88,8 @@ fn what_is_not_ours_is_left_alone() {
     let mut connection = server.connect();
     let before = connection.vswitch();
     connection.settle(&desired());
-    assert_eq!(
-        conflicts(&desired(), &before),
-        ["the name of tunnel port sv-stt is in use by something else"]
-    );
-    assert_eq!(
-        conflicts(&desired(), &connection.vswitch()),
-        conflicts(&desired(), &before)
-    );
+    assert_eq!(conflicts(&desired(), &before), ["the name of tunnel port sv-stt is in use by something else"]);
+    assert_eq!(conflicts(&desired(), &connection.vswitch()), conflicts(&desired(), &before));
 
     let mut after = connection.vswitch();
     let (uuid, bridge) = after.bridge("br-int").expect("still there");
@@ -162,10 +103,7 @@ fn what_is_not_ours_is_left_alone() {
         assert_eq!(after.ports.get(uuid), Some(port));
     }
     let ids = |vswitch: &Vswitch| vswitch.switch.clone().expect("initialised").external_ids;
-    assert_eq!(
-        ids(&after).get("system-id").map(String::as_str),
-        Some("hv1")
-    );
+    assert_eq!(ids(&after).get("system-id").map(String::as_str), Some("hv1"));
 
     let vif = Vif {
         vif_id: "vif-a".to_owned(),
@@ -188,47 +126,21 @@ fn a_controller_that_was_superseded_cannot_write() {
     let mut new = server.connect();
 
     // Both planned before either wrote: the second finds the fence, whichever it is.
-    let stale = plan(&with_epoch(6), &old.vswitch())
-        .expect("not fenced yet")
-        .expect("a bridge to make");
+    let stale = plan(&with_epoch(6), &old.vswitch()).expect("not fenced yet").expect("a bridge to make");
     new.settle(&with_epoch(7));
-    let error = old
-        .transact(&stale.transaction)
-        .expect_err("the key is there now");
-    assert!(
-        matches!(&error, TransactError::Operation { index: 0, error } if error.error == "timed out"),
-        "{error}"
-    );
-    assert_eq!(
-        plan(&with_epoch(6), &old.vswitch()),
-        Err(Refused::Fenced {
-            recorded: 7,
-            ours: 6
-        })
-    );
+    let error = old.transact(&stale.transaction).expect_err("the key is there now");
+    assert!(matches!(&error, TransactError::Operation { index: 0, error } if error.error == "timed out"), "{error}");
+    assert_eq!(plan(&with_epoch(6), &old.vswitch()), Err(Refused::Fenced { recorded: 7, ours: 6 }));
 
     // The same once an epoch is recorded.
     server.vsctl("set-fail-mode br-int standalone");
     new.catch_up();
-    let stale = plan(&with_epoch(7), &new.vswitch())
-        .expect("not fenced yet")
-        .expect("a mode to repair");
+    let stale = plan(&with_epoch(7), &new.vswitch()).expect("not fenced yet").expect("a mode to repair");
     old.catch_up();
     old.settle(&with_epoch(8));
-    let error = new
-        .transact(&stale.transaction)
-        .expect_err("the key has changed");
-    assert!(
-        matches!(&error, TransactError::Operation { index: 0, error } if error.error == "timed out"),
-        "{error}"
-    );
-    assert_eq!(
-        retire("br-int", 7, &new.vswitch()),
-        Err(Refused::Fenced {
-            recorded: 8,
-            ours: 7
-        })
-    );
+    let error = new.transact(&stale.transaction).expect_err("the key has changed");
+    assert!(matches!(&error, TransactError::Operation { index: 0, error } if error.error == "timed out"), "{error}");
+    assert_eq!(retire("br-int", 7, &new.vswitch()), Err(Refused::Fenced { recorded: 8, ours: 7 }));
 }
 
 #[test]
@@ -240,13 +152,9 @@ fn other_keys_may_change_while_a_plan_is_made() {
     connection.settle(&desired());
     server.vsctl("set-fail-mode br-int standalone");
     connection.catch_up();
-    let plan = plan(&desired(), &connection.vswitch())
-        .expect("not refused")
-        .expect("a mode to repair");
+    let plan = plan(&desired(), &connection.vswitch()).expect("not refused").expect("a mode to repair");
     server.vsctl("set Open_vSwitch . external_ids:hostname=h");
-    connection
-        .transact(&plan.transaction)
-        .expect("the epoch is the same");
+    connection.transact(&plan.transaction).expect("the epoch is the same");
     connection.expect_settled(&desired());
 }
 
@@ -259,23 +167,13 @@ fn a_retired_switch_keeps_its_bridge_and_guests() {
     connection.settle(&desired());
     server.vsctl("add-port br-int tap0");
     connection.catch_up();
-    let plan = retire("br-int", 7, &connection.vswitch())
-        .expect("not refused")
-        .expect("something to do");
-    connection
-        .transact(&plan.transaction)
-        .expect("a plan is valid");
+    let plan = retire("br-int", 7, &connection.vswitch()).expect("not refused").expect("something to do");
+    connection.transact(&plan.transaction).expect("a plan is valid");
     let vswitch = connection.vswitch();
     assert_eq!(retire("br-int", 7, &vswitch), Ok(None));
     let (_, bridge) = vswitch.bridge("br-int").expect("stays");
-    let ports: Vec<&str> = vswitch
-        .ports_of(bridge)
-        .map(|(_, port)| port.name.as_str())
-        .collect();
-    assert!(
-        ports.contains(&"tap0") && ports.contains(&"br-int") && ports.len() == 2,
-        "{ports:?}"
-    );
+    let ports: Vec<&str> = vswitch.ports_of(bridge).map(|(_, port)| port.name.as_str()).collect();
+    assert!(ports.contains(&"tap0") && ports.contains(&"br-int") && ports.len() == 2, "{ports:?}");
     assert_eq!(vswitch.controllers, BTreeMap::new());
 }
 
@@ -290,26 +188,11 @@ struct Monitor {
 impl Monitor {
     fn start(server: &Server, dialect: Dialect) -> Self {
         let stream = UnixStream::connect(server.socket()).expect("the server listens");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a timeout above zero");
-        let decoder = Decoder::new(CodecLimits {
-            frame_len_max: 1 << 20,
-            depth_max: 32,
-        });
-        let mut monitor = Self {
-            stream,
-            decoder,
-            dialect,
-            replica: Replica::new(&SCHEMA, 1 << 20),
-        };
-        let rows = monitor
-            .request(dialect.method(), dialect.params(&SCHEMA))
-            .expect("understood");
-        monitor
-            .replica
-            .apply_reply(dialect, &rows)
-            .expect("consistent");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        let decoder = Decoder::new(CodecLimits { frame_len_max: 1 << 20, depth_max: 32 });
+        let mut monitor = Self { stream, decoder, dialect, replica: Replica::new(&SCHEMA, 1 << 20) };
+        let rows = monitor.request(dialect.method(), dialect.params(&SCHEMA)).expect("understood");
+        monitor.replica.apply_reply(dialect, &rows).expect("consistent");
         monitor
     }
 
@@ -319,22 +202,14 @@ impl Monitor {
         method: &str,
         params: Vec<serde_json::Value>,
     ) -> Result<serde_json::Value, serde_json::Value> {
-        let request = Message::Request {
-            id: json!(method),
-            method: method.to_owned(),
-            params,
-        };
-        self.stream
-            .write_all(&encode(&request))
-            .expect("the server reads");
+        let request = Message::Request { id: json!(method), method: method.to_owned(), params };
+        self.stream.write_all(&encode(&request)).expect("the server reads");
         let mut buffer = [0; 4096];
         loop {
             match self.decoder.next().expect("JSON-RPC") {
                 Some(Message::Response { outcome, .. }) => return outcome,
                 Some(Message::Notification { params, .. }) => {
-                    self.replica
-                        .apply_notice(self.dialect, &params)
-                        .expect("consistent");
+                    self.replica.apply_notice(self.dialect, &params).expect("consistent");
                 }
                 Some(Message::Request { .. }) => {}
                 None => {
@@ -352,8 +227,8 @@ fn all_dialects_tell_the_same() {
         return;
     };
     server.vsctl("add-br br-old -- set Bridge br-old external_ids:x=y fail_mode=secure");
-    let mut monitors = [Dialect::CondSince, Dialect::Cond, Dialect::Plain]
-        .map(|dialect| Monitor::start(&server, dialect));
+    let mut monitors =
+        [Dialect::CondSince, Dialect::Cond, Dialect::Plain].map(|dialect| Monitor::start(&server, dialect));
     let mut connection = server.connect();
     connection.settle(&desired());
     for change in [
@@ -370,12 +245,7 @@ fn all_dialects_tell_the_same() {
         connection.catch_up();
         for monitor in &mut monitors {
             monitor.request("list_dbs", Vec::new()).expect("answered");
-            assert_eq!(
-                Vswitch::read(&monitor.replica),
-                connection.vswitch(),
-                "{:?}: {change}",
-                monitor.dialect
-            );
+            assert_eq!(Vswitch::read(&monitor.replica), connection.vswitch(), "{:?}: {change}", monitor.dialect);
         }
     }
 }

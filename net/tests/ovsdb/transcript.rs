@@ -18,17 +18,11 @@ const SESSION: &str = include_str!("../transcripts/ovsdb-session.txt");
 const RESYNC: &str = include_str!("../transcripts/ovsdb-resync.txt");
 pub const VSWITCH: &str = include_str!("../transcripts/ovsdb-vswitch.txt");
 
-const LIMITS: Limits = Limits {
-    frame_len_max: 1 << 20,
-    depth_max: 32,
-};
+const LIMITS: Limits = Limits { frame_len_max: 1 << 20, depth_max: 32 };
 
 /// The messages of one direction, `"> "` or `"< "`.
 pub fn lines(transcript: &'static str, direction: &'static str) -> Vec<&'static str> {
-    let lines: Vec<&str> = transcript
-        .lines()
-        .filter_map(|line| line.strip_prefix(direction))
-        .collect();
+    let lines: Vec<&str> = transcript.lines().filter_map(|line| line.strip_prefix(direction)).collect();
     assert!(!lines.is_empty(), "a transcript has both directions");
     lines
 }
@@ -52,17 +46,11 @@ fn every_recorded_message_decodes_and_survives_encoding() {
     for transcript in [SESSION, RESYNC, VSWITCH] {
         for direction in ["> ", "< "] {
             // One line was sent to see what becomes of it: it is no message.
-            let lines = lines(transcript, direction)
-                .into_iter()
-                .filter(|line| *line != "]");
+            let lines = lines(transcript, direction).into_iter().filter(|line| *line != "]");
             for line in lines {
                 let messages = decode([line.as_bytes()]);
                 assert_eq!(messages.len(), 1, "{line}");
-                assert_eq!(
-                    decode([encode(&messages[0]).as_slice()]),
-                    messages,
-                    "{line}"
-                );
+                assert_eq!(decode([encode(&messages[0]).as_slice()]), messages, "{line}");
             }
         }
     }
@@ -97,27 +85,16 @@ pub fn split(mut stream: &[u8], mut piece_len: impl FnMut() -> usize) -> Vec<&[u
 }
 
 /// A monitor that someone else asked for, as if it had been ours.
-fn replay(
-    transcript: &'static str,
-    dialect: Dialect,
-    id: &Json,
-    request: u64,
-    schema: &'static Schema,
-) -> Replica {
+fn replay(transcript: &'static str, dialect: Dialect, id: &Json, request: u64, schema: &'static Schema) -> Replica {
     let mut replica = Replica::new(schema, 1 << 20);
     let mut replied = false;
     for message in decode([lines(transcript, "< ").concat().as_bytes()]) {
         match message {
-            Message::Response {
-                id,
-                outcome: Ok(result),
-            } if id == request && !replied => {
+            Message::Response { id, outcome: Ok(result) } if id == request && !replied => {
                 replica.apply_reply(dialect, &result).expect("reply");
                 replied = true;
             }
-            Message::Notification { method, mut params }
-                if method == dialect.notice() && params[0] == *id =>
-            {
+            Message::Notification { method, mut params } if method == dialect.notice() && params[0] == *id => {
                 params[0] = json!("selvedge");
                 replica.apply_notice(dialect, &params).expect("notice");
             }
@@ -129,10 +106,7 @@ fn replay(
 
 /// A column of the row of that name, as JSON.
 fn column(replica: &Replica, table: &str, name: &str, column: &str) -> Option<Json> {
-    let row = replica
-        .table(table)
-        .values()
-        .find(|row: &&Row| row.string("name") == name)?;
+    let row = replica.table(table).values().find(|row: &&Row| row.string("name") == name)?;
     Some(row.get(column).encode())
 }
 
@@ -151,29 +125,15 @@ fn plain_updates_are_followed() {
             },
             Table {
                 name: "Interface",
-                columns: &[
-                    Column::one("name", Base::String),
-                    Column::optional("ofport", Base::Integer),
-                ],
+                columns: &[Column::one("name", Base::String), Column::optional("ofport", Base::Integer)],
             },
         ],
     };
     let replica = replay(SESSION, Dialect::Plain, &json!(["m", 1]), 10, &WATCHED);
     let ports = column(&replica, "Bridge", "br-int", "ports").expect("bridge");
-    assert_eq!(
-        ports[1].as_array().expect("a set").len(),
-        3,
-        "the tunnel came and went"
-    );
-    assert_eq!(
-        column(&replica, "Bridge", "br-phy", "fail_mode"),
-        Some(json!("standalone"))
-    );
-    assert_eq!(
-        column(&replica, "Interface", "tun1", "ofport"),
-        Some(json!(3)),
-        "deletion was not selected"
-    );
+    assert_eq!(ports[1].as_array().expect("a set").len(), 3, "the tunnel came and went");
+    assert_eq!(column(&replica, "Bridge", "br-phy", "fail_mode"), Some(json!("standalone")));
+    assert_eq!(column(&replica, "Interface", "tun1", "ofport"), Some(json!(3)), "deletion was not selected");
 }
 
 #[test]
@@ -190,16 +150,9 @@ fn conditional_updates_are_followed() {
         }],
     };
     let replica = replay(SESSION, Dialect::Cond, &json!(["m", 2]), 11, &WATCHED);
-    assert_eq!(
-        column(&replica, "Port", "br-int", "tag"),
-        None,
-        "the condition moved on"
-    );
+    assert_eq!(column(&replica, "Port", "br-int", "tag"), None, "the condition moved on");
     let interface = json!(["uuid", "1cef34d9-c57d-4adf-9879-63d1afb16645"]);
-    assert_eq!(
-        column(&replica, "Port", "br-phy", "interfaces"),
-        Some(interface)
-    );
+    assert_eq!(column(&replica, "Port", "br-phy", "interfaces"), Some(interface));
 }
 
 #[test]
@@ -228,19 +181,9 @@ fn updates_since_are_followed() {
         ],
     };
     let replica = replay(SESSION, Dialect::CondSince, &json!(["m", 3]), 12, &WATCHED);
-    let switch = replica
-        .table("Open_vSwitch")
-        .values()
-        .next()
-        .expect("one row");
-    assert_eq!(
-        (switch.integer("next_cfg"), switch.integer("cur_cfg")),
-        (7, 7)
-    );
-    assert!(
-        replica.table("Interface").is_empty(),
-        "the tunnel came and went"
-    );
+    let switch = replica.table("Open_vSwitch").values().next().expect("one row");
+    assert_eq!((switch.integer("next_cfg"), switch.integer("cur_cfg")), (7, 7));
+    assert!(replica.table("Interface").is_empty(), "the tunnel came and went");
 }
 
 #[test]
@@ -249,18 +192,12 @@ fn a_map_difference_sets_once_and_removes_the_second_time() {
         database: "Open_vSwitch",
         tables: &[Table {
             name: "Bridge",
-            columns: &[
-                Column::one("name", Base::String),
-                Column::string_map("external_ids"),
-            ],
+            columns: &[Column::one("name", Base::String), Column::string_map("external_ids")],
         }],
     };
     let replica = replay(RESYNC, Dialect::CondSince, &json!("n"), 2, &WATCHED);
     let expected = json!(["map", [["a", "1"], ["b", "2"]]]);
-    assert_eq!(
-        column(&replica, "Bridge", "br-int", "external_ids"),
-        Some(expected)
-    );
+    assert_eq!(column(&replica, "Bridge", "br-int", "external_ids"), Some(expected));
 }
 
 /// What the session in `ovsdb-vswitch.txt` wanted.
@@ -274,10 +211,7 @@ fn desired() -> DesiredSwitch {
         bridge: "br-int".to_owned(),
         controllers: ["tcp:10.254.0.1:6653".to_owned()].into(),
         tunnels: [
-            (
-                "sv-geneve".to_owned(),
-                tunnel("geneve", Some("172.31.1.1"), 65001),
-            ),
+            ("sv-geneve".to_owned(), tunnel("geneve", Some("172.31.1.1"), 65001)),
             ("sv-vxlan".to_owned(), tunnel("vxlan", None, 65002)),
         ]
         .into(),
@@ -309,9 +243,7 @@ fn a_session_with_a_whole_switch_says_the_same_again() {
         match direction {
             "< " => session.receive(now, message.as_bytes()),
             "> " if message.contains("transact") => {
-                let plan = plan(&desired(), &vswitch)
-                    .expect("not fenced")
-                    .expect("much to do");
+                let plan = plan(&desired(), &vswitch).expect("not fenced").expect("much to do");
                 session.transact(now, &plan.transaction).expect("the first");
                 assert_eq!(next_send(&mut session).as_deref(), Some(message));
             }
@@ -338,10 +270,7 @@ fn a_session_with_a_whole_switch_says_the_same_again() {
     };
     assert_eq!(vifs(&vswitch, "br-int"), [vif]);
     let ofports = ["sv-geneve", "sv-vxlan"].map(|name| {
-        let interface = vswitch
-            .interfaces
-            .values()
-            .find(|interface| interface.name == name);
+        let interface = vswitch.interfaces.values().find(|interface| interface.name == name);
         interface.and_then(|interface| interface.ofport)
     });
     assert_eq!(ofports, [Some(65001), Some(65002)], "the numbers asked for");

@@ -11,18 +11,11 @@ const CONTROLLER: Uuid = Uuid::from_u128(5);
 const TARGET: &str = "ssl:192.0.2.1:6653";
 
 fn map(pairs: &[(&str, &str)]) -> StringMap {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn tunnel() -> DesiredTunnel {
-    DesiredTunnel {
-        kind: "geneve".to_owned(),
-        local_ip: None,
-        ofport: 100,
-    }
+    DesiredTunnel { kind: "geneve".to_owned(), local_ip: None, ofport: 100 }
 }
 
 fn desired() -> DesiredSwitch {
@@ -101,16 +94,11 @@ fn row<T>(table: &mut BTreeMap<Uuid, T>, uuid: Uuid) -> &mut T {
 /// The operations of a plan as JSON text, without the fence before and the comment and count after them.
 fn operations(plan: &Plan) -> Vec<String> {
     let params = plan.transaction.params();
-    let [database, wait, operations @ .., comment, count] = params.as_slice() else {
-        panic!("too short: {params:?}")
-    };
+    let [database, wait, operations @ .., comment, count] = params.as_slice() else { panic!("too short: {params:?}") };
     assert_eq!(database, "Open_vSwitch");
     assert_eq!(wait["op"], "wait");
     assert_eq!(wait["timeout"], 0);
-    assert_eq!(
-        comment["comment"],
-        format!("selvedge: {}", plan.reasons.join("; "))
-    );
+    assert_eq!(comment["comment"], format!("selvedge: {}", plan.reasons.join("; ")));
     assert_eq!(count["mutations"].to_string(), r#"[["next_cfg","+=",1]]"#);
     operations.iter().map(Json::to_string).collect()
 }
@@ -144,23 +132,17 @@ fn settings_of_the_bridge_are_corrected() {
         &[r#""row":{"fail_mode":"secure"}"#],
     );
     check(
-        &tampered(|vswitch| {
-            row(&mut vswitch.bridges, BRIDGE).fail_mode = Some("standalone".to_owned())
-        }),
+        &tampered(|vswitch| row(&mut vswitch.bridges, BRIDGE).fail_mode = Some("standalone".to_owned())),
         &["fail_mode of br-int was standalone"],
         &[r#""row":{"fail_mode":"secure"}"#],
     );
     check(
-        &tampered(|vswitch| {
-            row(&mut vswitch.bridges, BRIDGE).protocols = ["OpenFlow10".to_owned()].into()
-        }),
+        &tampered(|vswitch| row(&mut vswitch.bridges, BRIDGE).protocols = ["OpenFlow10".to_owned()].into()),
         &["protocols of br-int were [OpenFlow10]"],
         &[r#""row":{"protocols":["set",["OpenFlow13","OpenFlow15"]]}"#],
     );
     check(
-        &tampered(|vswitch| {
-            row(&mut vswitch.bridges, BRIDGE).other_config = map(&[("disable-in-band", "false")])
-        }),
+        &tampered(|vswitch| row(&mut vswitch.bridges, BRIDGE).other_config = map(&[("disable-in-band", "false")])),
         &["other_config:disable-in-band of br-int was not true"],
         &[
             r#"[["other_config","delete","disable-in-band"],["other_config","insert",["map",[["disable-in-band","true"]]]]]"#,
@@ -170,11 +152,7 @@ fn settings_of_the_bridge_are_corrected() {
 
 #[test]
 fn a_missing_bridge_is_made_on_the_best_datapath() {
-    for (types, expected) in [
-        (&["netdev", "system"][..], "system"),
-        (&["netdev"][..], "netdev"),
-        (&[][..], "system"),
-    ] {
+    for (types, expected) in [(&["netdev", "system"][..], "system"), (&["netdev"][..], "netdev"), (&[][..], "system")] {
         let vswitch = tampered(|vswitch| {
             switch(vswitch).datapath_types = types.iter().map(|kind| (*kind).to_owned()).collect();
             switch(vswitch).bridges.clear();
@@ -208,13 +186,8 @@ fn a_missing_bridge_is_made_on_the_best_datapath() {
 #[test]
 fn controllers_are_exactly_ours() {
     check(
-        &tampered(|vswitch| {
-            row(&mut vswitch.controllers, CONTROLLER).target = "tcp:192.0.2.9".to_owned()
-        }),
-        &[
-            "controller tcp:192.0.2.9 of br-int is not wanted",
-            &format!("controller {TARGET} of br-int was missing"),
-        ],
+        &tampered(|vswitch| row(&mut vswitch.controllers, CONTROLLER).target = "tcp:192.0.2.9".to_owned()),
+        &["controller tcp:192.0.2.9 of br-int is not wanted", &format!("controller {TARGET} of br-int was missing")],
         &[
             r#"["controller","delete",["uuid","#,
             r#""op":"insert","row":{"connection_mode""#,
@@ -225,9 +198,7 @@ fn controllers_are_exactly_ours() {
         &tampered(|vswitch| {
             let twin = row(&mut vswitch.controllers, CONTROLLER).clone();
             vswitch.controllers.insert(Uuid::from_u128(9), twin);
-            row(&mut vswitch.bridges, BRIDGE)
-                .controllers
-                .insert(Uuid::from_u128(9));
+            row(&mut vswitch.bridges, BRIDGE).controllers.insert(Uuid::from_u128(9));
         }),
         &[&format!("controller {TARGET} of br-int is not wanted")],
         &[r#"[["controller","delete",["uuid","00000000-0000-0000-0000-000000000009"]]]"#],
@@ -235,14 +206,9 @@ fn controllers_are_exactly_ours() {
     check(
         &tampered(|vswitch| {
             row(&mut vswitch.controllers, CONTROLLER).max_backoff = None;
-            row(&mut vswitch.controllers, CONTROLLER)
-                .external_ids
-                .clear();
+            row(&mut vswitch.controllers, CONTROLLER).external_ids.clear();
         }),
-        &[
-            &format!("controller {TARGET} had other settings"),
-            &format!("controller {TARGET} was not marked as ours"),
-        ],
+        &[&format!("controller {TARGET} had other settings"), &format!("controller {TARGET} was not marked as ours")],
         &[
             r#""row":{"connection_mode":"out-of-band","inactivity_probe":5000,"max_backoff":1000}"#,
             r#"["external_ids","insert",["map",[["selvedge","controller"]]]]"#,
@@ -255,13 +221,7 @@ fn tunnels_are_corrected() {
     let wrong: [fn(&mut Interface); 4] = [
         |interface| interface.kind = "vxlan".to_owned(),
         |interface| interface.ofport_request = None,
-        |interface| {
-            interface.options = map(&[
-                ("remote_ip", "flow"),
-                ("key", "flow"),
-                ("local_ip", "192.0.2.3"),
-            ])
-        },
+        |interface| interface.options = map(&[("remote_ip", "flow"), ("key", "flow"), ("local_ip", "192.0.2.3")]),
         |interface| interface.options.clear(),
     ];
     for tamper in wrong {
@@ -276,10 +236,7 @@ fn tunnels_are_corrected() {
     check(
         &tampered(|vswitch| vswitch.interfaces.clear()),
         &["interface of tunnel port tun was wrong"],
-        &[
-            r#""op":"insert""#,
-            r#""row":{"interfaces":["named-uuid","row0"]}"#,
-        ],
+        &[r#""op":"insert""#, r#""row":{"interfaces":["named-uuid","row0"]}"#],
     );
     check(
         &tampered(|vswitch| row(&mut vswitch.ports, PORT).external_ids.clear()),
@@ -288,13 +245,7 @@ fn tunnels_are_corrected() {
     );
     let mut local = desired();
     let address = "2001:db8::1".parse().expect("an address");
-    local.tunnels.insert(
-        "tun".to_owned(),
-        DesiredTunnel {
-            local_ip: Some(address),
-            ..tunnel()
-        },
-    );
+    local.tunnels.insert("tun".to_owned(), DesiredTunnel { local_ip: Some(address), ..tunnel() });
     check_plan(
         plan(&local, &settled()),
         &["type, options or port number of tunnel port tun were wrong"],
@@ -304,19 +255,10 @@ fn tunnels_are_corrected() {
 
 #[test]
 fn tunnels_of_ours_that_are_not_wanted_go_and_others_stay() {
-    let without = DesiredSwitch {
-        tunnels: BTreeMap::new(),
-        ..desired()
-    };
+    let without = DesiredSwitch { tunnels: BTreeMap::new(), ..desired() };
     let delete = r#"[["ports","delete",["uuid","00000000-0000-0000-0000-000000000003"]]]"#;
-    check_plan(
-        plan(&without, &settled()),
-        &["tunnel port tun is not wanted"],
-        &[delete],
-    );
-    let foreign = tampered(|vswitch| {
-        row(&mut vswitch.ports, PORT).external_ids = map(&[("selvedge", "else")])
-    });
+    check_plan(plan(&without, &settled()), &["tunnel port tun is not wanted"], &[delete]);
+    let foreign = tampered(|vswitch| row(&mut vswitch.ports, PORT).external_ids = map(&[("selvedge", "else")]));
     assert_eq!(plan(&without, &foreign), Ok(None));
 }
 
@@ -344,10 +286,7 @@ fn a_name_in_use_is_left_alone_and_told() {
     for tamper in foreign {
         let vswitch = tampered(tamper);
         assert_eq!(plan(&desired(), &vswitch), Ok(None));
-        assert_eq!(
-            conflicts(&desired(), &vswitch),
-            ["the name of tunnel port tun is in use by something else"]
-        );
+        assert_eq!(conflicts(&desired(), &vswitch), ["the name of tunnel port tun is in use by something else"]);
     }
 }
 
@@ -362,20 +301,15 @@ fn the_epoch_is_recorded_and_fences() {
             };
         })
     };
-    let set = r#"[["external_ids","delete","selvedge-epoch"],["external_ids","insert",["map",[["selvedge-epoch","7"]]]]]"#;
+    let set =
+        r#"[["external_ids","delete","selvedge-epoch"],["external_ids","insert",["map",[["selvedge-epoch","7"]]]]]"#;
     check(&with_epoch(Some("6")), &["epoch was 6, is 7"], &[set]);
     check(&with_epoch(Some("x")), &["epoch was x, is 7"], &[set]);
     check(&with_epoch(None), &["epoch was not recorded, is 7"], &[set]);
-    let fenced = Err(Refused::Fenced {
-        recorded: 8,
-        ours: 7,
-    });
+    let fenced = Err(Refused::Fenced { recorded: 8, ours: 7 });
     assert_eq!(plan(&desired(), &with_epoch(Some("8"))), fenced);
     assert_eq!(retire("br-int", 7, &with_epoch(Some("8"))), fenced);
-    assert_eq!(
-        plan(&desired(), &Vswitch::default()),
-        Err(Refused::Uninitialised)
-    );
+    assert_eq!(plan(&desired(), &Vswitch::default()), Err(Refused::Uninitialised));
 }
 
 #[test]
@@ -385,9 +319,7 @@ fn every_transaction_waits_for_the_epoch_that_was_seen() {
             row(&mut vswitch.bridges, BRIDGE).fail_mode = None;
             tamper(vswitch);
         });
-        let plan = plan(&desired(), &vswitch)
-            .expect("not refused")
-            .expect("something to do");
+        let plan = plan(&desired(), &vswitch).expect("not refused").expect("something to do");
         plan.transaction.params()[1].to_string()
     };
     assert_eq!(
@@ -406,10 +338,7 @@ fn every_transaction_waits_for_the_epoch_that_was_seen() {
 fn retiring_removes_what_is_ours_and_no_more() {
     check_plan(
         retire("br-int", 7, &settled()),
-        &[
-            &format!("controller {TARGET} of br-int is not wanted"),
-            "tunnel port tun is not wanted",
-        ],
+        &[&format!("controller {TARGET} of br-int is not wanted"), "tunnel port tun is not wanted"],
         &[
             r#"[["controller","delete",["uuid","00000000-0000-0000-0000-000000000005"]]]"#,
             r#"[["ports","delete",["uuid","00000000-0000-0000-0000-000000000003"]]]"#,
@@ -417,9 +346,7 @@ fn retiring_removes_what_is_ours_and_no_more() {
     );
     let foreign = tampered(|vswitch| {
         row(&mut vswitch.ports, PORT).external_ids.clear();
-        row(&mut vswitch.controllers, CONTROLLER)
-            .external_ids
-            .clear();
+        row(&mut vswitch.controllers, CONTROLLER).external_ids.clear();
     });
     assert_eq!(retire("br-int", 7, &foreign), Ok(None));
     assert_eq!(retire("br-ex", 7, &settled()), Ok(None));
