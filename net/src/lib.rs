@@ -3,5 +3,6 @@ pub mod controller;
 pub mod openflow;
 pub mod ovsdb;
 pub mod runtime;
+pub mod southbound;
 pub mod store;
 pub mod tls;

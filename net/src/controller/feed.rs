@@ -41,6 +41,11 @@ impl Feed {
         self.ready.notify_one();
     }
 
+    /// Forgets what is pending: the reader is about to be told everything.
+    pub(super) fn clear(&self) {
+        self.lock().delta = Delta::default();
+    }
+
     /// Ends the feed: its reader is no longer the one that writes to the node.
     pub(super) fn end(&self) {
         self.lock().ended = true;

@@ -181,18 +181,20 @@ impl Handle {
         deadline: Moment,
         look: impl Fn(&State) -> Option<T> + Send + Sync,
     ) -> Option<T> {
-        R::before(deadline, async {
-            loop {
-                let change = self.changed.notified();
-                tokio::pin!(change);
-                // Registered before looking, so that a change in between is not missed.
-                change.as_mut().enable();
-                if let Some(found) = self.read(&look) {
-                    return found;
-                }
-                change.await;
+        R::before(deadline, self.until(look)).await
+    }
+
+    /// Waits until `look` finds something, and gives it.
+    pub async fn until<T: Send>(&self, look: impl Fn(&State) -> Option<T> + Send + Sync) -> T {
+        loop {
+            let change = self.changed.notified();
+            tokio::pin!(change);
+            // Registered before looking, so that a change in between is not missed.
+            change.as_mut().enable();
+            if let Some(found) = self.read(&look) {
+                return found;
             }
-        })
-        .await
+            change.await;
+        }
     }
 }

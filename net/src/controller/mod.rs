@@ -90,6 +90,7 @@ impl State {
         if let Some(other) = self.feeds.insert(node, feed.clone()).filter(|other| !other.same(feed)) {
             other.end();
         }
+        feed.clear();
         (self.engine.desired(node), self.nib.revision())
     }
 

@@ -1,0 +1,337 @@
+//! Brings one switch's flows in step with what they should be, and keeps them there: a machine without sockets.
+//!
+//! It takes the primary role under the node's epoch, starts to watch for foreign changes, asks what the switch holds,
+//! and sends the difference. From then on it sends what the core feeds it, one bundle at a time; what comes meanwhile
+//! waits and merges. If the switch refuses a bundle, or somebody else changes its flows, it is asked again what it
+//! holds. Start at [`FlowSync::start`].
+
+use crate::openflow::bundle::{BundleRun, Failure, Outcome};
+use crate::openflow::flows::{DumpedBody, FlowMod};
+use crate::openflow::groups::{DumpedBuckets, GroupMod};
+use crate::openflow::message::{Body, BundleId, Message, Mod, Role, RoleRequest, Xid};
+use crate::openflow::multipart::{FlowUpdate, Reply, Request};
+use crate::openflow::session::{SendError, Session};
+use selvedge_core::flow::{Flow, FlowTable};
+use selvedge_core::ids::{Epoch, Revision};
+use selvedge_core::reconcile::{self, Delta, diff, plan};
+use std::sync::Arc;
+
+/// Most changes in one bundle: Open vSwitch holds a bundle in memory until it is committed.
+const BUNDLE_MAX: usize = 20_000;
+/// Names our flow monitor.
+const MONITOR: u32 = 1;
+
+/// Where a switch is on its way.
+#[derive(Debug)]
+enum Phase {
+    /// The role is asked for.
+    Role { request: Xid },
+    /// The switch tells what it holds.
+    Asking(Dump),
+    /// Told everything; what it should hold is to be compared.
+    Told(Dump),
+    /// A change is on its way.
+    Changing(Changing),
+    /// Nothing to do.
+    InStep,
+}
+
+/// What a switch told so far.
+#[derive(Debug)]
+struct Dump {
+    flows: Xid,
+    groups: Xid,
+    flows_done: bool,
+    groups_done: bool,
+    table: FlowTable,
+    /// What is not of our making, and not in our model: to be deleted.
+    foreign: Vec<Mod>,
+}
+
+/// A change on its way.
+#[derive(Debug)]
+struct Changing {
+    run: BundleRun,
+    /// The bundles after this one.
+    rest: Vec<Vec<Mod>>,
+    /// How much the bundle on its way holds.
+    size: Size,
+    /// What the switch holds when all is done.
+    up_to: Revision,
+}
+
+/// How much a bundle changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub flows: u64,
+    pub groups: u64,
+}
+
+/// What the driver should know, or do.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The switch told all it holds: call [`FlowSync::compare`] with what it should hold.
+    Compare,
+    /// A bundle is done.
+    Done(Size),
+    /// The switch holds this revision; call [`FlowSync::change`] when there is more.
+    Holds(Revision),
+    /// Somebody else changed the switch's flows, or it lost them; it is being asked again.
+    Disturbed,
+    /// It refused a change; it is being asked again.
+    Refused(String),
+    /// Another controller has it, or had it after us: give up.
+    Fenced(String),
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(super) struct FlowSync {
+    phase: Phase,
+    next_bundle: u32,
+    /// Refusals in a row: a switch that always refuses must not be asked in a tight circle.
+    refusals: u32,
+}
+
+/// After so many refusals in a row the driver gives the connection up; the switch's own back-off paces the next try.
+const REFUSALS_MAX: u32 = 3;
+
+impl FlowSync {
+    /// Begins on a session that is up.
+    pub fn start(session: &mut Session, epoch: Epoch) -> Result<FlowSync, SendError> {
+        let request = session.send(Body::RoleRequest(RoleRequest { role: Role::Primary, generation: epoch }))?;
+        Ok(FlowSync { phase: Phase::Role { request }, next_bundle: 1, refusals: 0 })
+    }
+
+    /// Whether it takes changes now.
+    pub fn in_step(&self) -> bool {
+        matches!(self.phase, Phase::InStep)
+    }
+
+    /// Takes a message from the switch.
+    pub fn message(&mut self, session: &mut Session, message: &Message) -> Result<Option<Told>, SendError> {
+        if let Body::MultipartReply { reply: Reply::FlowsChanged(updates), .. } = &message.body {
+            return self.watched(session, updates);
+        }
+        if let Body::RoleStatus(status) = &message.body
+            && status.role != Role::Primary
+        {
+            return Ok(Some(Told::Fenced("another controller took the switch over".to_string())));
+        }
+        match &mut self.phase {
+            Phase::Role { request } if *request == message.xid => self.role(session, &message.body),
+            Phase::Asking(dump) => match dump.take(message) {
+                Ok(false) => Ok(None),
+                Ok(true) => {
+                    let Phase::Asking(dump) = std::mem::replace(&mut self.phase, Phase::InStep) else {
+                        return Ok(None);
+                    };
+                    self.phase = Phase::Told(dump);
+                    Ok(Some(Told::Compare))
+                }
+                Err(why) => Ok(Some(Told::Fenced(why))),
+            },
+            Phase::Changing(_) => self.changing(session, message),
+            Phase::Role { .. } | Phase::Told(_) | Phase::InStep => Ok(None),
+        }
+    }
+
+    fn role(&mut self, session: &mut Session, answer: &Body) -> Result<Option<Told>, SendError> {
+        match answer {
+            Body::RoleReply(reply) if reply.role == Role::Primary => {
+                session.send(Body::MultipartRequest(Request::WatchFlows(MONITOR)))?;
+                self.ask(session)?;
+                Ok(None)
+            }
+            Body::Error(error) => Ok(Some(Told::Fenced(format!("the switch refused the role: {}", error.code)))),
+            other => Ok(Some(Told::Fenced(format!("the switch answered the role request with {other:?}")))),
+        }
+    }
+
+    /// Asks what the switch holds.
+    pub fn ask(&mut self, session: &mut Session) -> Result<(), SendError> {
+        let groups = session.send(Body::MultipartRequest(Request::Groups(None)))?;
+        let flows = session.send(Body::MultipartRequest(Request::Flows(Default::default())))?;
+        let (table, foreign) = (FlowTable::default(), Vec::new());
+        self.phase = Phase::Asking(Dump { flows, groups, flows_done: false, groups_done: false, table, foreign });
+        Ok(())
+    }
+
+    /// Compares what the switch told with what it should hold, and sends the difference. Says what that was.
+    pub fn compare(
+        &mut self,
+        session: &mut Session,
+        desired: &FlowTable,
+        at: Revision,
+    ) -> Result<(Difference, Option<Told>), SendError> {
+        let Phase::Told(dump) = std::mem::replace(&mut self.phase, Phase::InStep) else {
+            panic!("what the switch holds is compared once, when it was told");
+        };
+        let delta = diff(&dump.table, desired);
+        let difference = Difference::of(&delta, dump.foreign.len());
+        let mut mods = dump.foreign;
+        mods.extend(wire(&delta));
+        let told = self.send(session, mods, at)?;
+        Ok((difference, told))
+    }
+
+    /// Sends a change.
+    pub fn change(&mut self, session: &mut Session, delta: &Delta, up_to: Revision) -> Result<Option<Told>, SendError> {
+        assert!(self.in_step(), "a change is sent when the one before is done");
+        self.send(session, wire(delta), up_to)
+    }
+
+    fn send(&mut self, session: &mut Session, mods: Vec<Mod>, up_to: Revision) -> Result<Option<Told>, SendError> {
+        let mut bundles: Vec<Vec<Mod>> = mods.chunks(BUNDLE_MAX).map(<[Mod]>::to_vec).collect();
+        bundles.reverse();
+        self.next(session, bundles, up_to)
+    }
+
+    /// Sends the next of several bundles, the last of the list first.
+    fn next(
+        &mut self,
+        session: &mut Session,
+        mut rest: Vec<Vec<Mod>>,
+        up_to: Revision,
+    ) -> Result<Option<Told>, SendError> {
+        let Some(bundle) = rest.pop() else {
+            self.phase = Phase::InStep;
+            return Ok(Some(Told::Holds(up_to)));
+        };
+        let flows = bundle.iter().filter(|step| matches!(step, Mod::Flow(_))).count() as u64;
+        let size = Size { flows, groups: bundle.len() as u64 - flows };
+        let id = BundleId(self.next_bundle);
+        self.next_bundle = self.next_bundle.wrapping_add(1);
+        let run = BundleRun::start(id, bundle, |body| session.send(body))?;
+        self.phase = Phase::Changing(Changing { run, rest, size, up_to });
+        Ok(None)
+    }
+
+    fn changing(&mut self, session: &mut Session, message: &Message) -> Result<Option<Told>, SendError> {
+        let Phase::Changing(changing) = &mut self.phase else { return Ok(None) };
+        match changing.run.handle(message, |body| session.send(body))? {
+            None => Ok(None),
+            Some(Outcome::Committed) => {
+                self.refusals = 0;
+                Ok(Some(Told::Done(changing.size)))
+            }
+            Some(Outcome::Failed(failure)) => self.refused(session, failure),
+        }
+    }
+
+    fn refused(&mut self, session: &mut Session, failure: Failure) -> Result<Option<Told>, SendError> {
+        self.refusals += 1;
+        let why = format!("the switch refused a change of its flows: {failure}");
+        if self.refusals >= REFUSALS_MAX {
+            return Ok(Some(Told::Fenced(why)));
+        }
+        self.ask(session)?;
+        Ok(Some(Told::Refused(why)))
+    }
+
+    /// Goes on after a bundle was done.
+    pub fn go_on(&mut self, session: &mut Session) -> Result<Option<Told>, SendError> {
+        match std::mem::replace(&mut self.phase, Phase::InStep) {
+            Phase::Changing(Changing { rest, up_to, .. }) => self.next(session, rest, up_to),
+            other => {
+                self.phase = other;
+                Ok(None)
+            }
+        }
+    }
+
+    fn watched(&mut self, session: &mut Session, updates: &[FlowUpdate]) -> Result<Option<Told>, SendError> {
+        let foreign = updates.iter().any(|update| match update {
+            FlowUpdate::Foreign | FlowUpdate::Resumed => true,
+            FlowUpdate::Own(_) | FlowUpdate::Paused => false,
+        });
+        match (foreign, &self.phase) {
+            (false, _) | (true, Phase::Role { .. }) => Ok(None),
+            // Whether a bundle on its way comes before or after cannot be told: it is asked when all is done.
+            (true, Phase::Changing(_) | Phase::Asking(_) | Phase::Told(_) | Phase::InStep) => {
+                self.ask(session)?;
+                Ok(Some(Told::Disturbed))
+            }
+        }
+    }
+}
+
+impl Dump {
+    /// Takes a part of the answers; says whether all is told.
+    fn take(&mut self, message: &Message) -> Result<bool, String> {
+        match &message.body {
+            Body::MultipartReply { more, reply: Reply::Flows(flows) } if message.xid == self.flows => {
+                for flow in flows {
+                    match (flow.key.clone().known(), &flow.body) {
+                        (Ok(key), DumpedBody::Known(body)) => {
+                            self.table.flows.insert(Arc::new(key), Arc::new(body.clone()));
+                        }
+                        (Ok(key), DumpedBody::Foreign { .. }) => {
+                            self.foreign.push(Mod::Flow(FlowMod::DeleteStrict(key.into())));
+                        }
+                        (Err(key), _) => self.foreign.push(Mod::Flow(FlowMod::DeleteStrict(key))),
+                    }
+                }
+                self.flows_done = !more;
+            }
+            Body::MultipartReply { more, reply: Reply::Groups(groups) } if message.xid == self.groups => {
+                for group in groups {
+                    match &group.buckets {
+                        DumpedBuckets::Known(buckets) => _ = self.table.groups.insert(group.id, buckets.clone()),
+                        DumpedBuckets::Foreign { .. } => self.foreign.push(Mod::Group(GroupMod::Delete(group.id))),
+                    }
+                }
+                self.groups_done = !more;
+            }
+            Body::Error(error) if [self.flows, self.groups].contains(&message.xid) => {
+                return Err(format!("the switch does not tell what it holds: {}", error.code));
+            }
+            _ => {}
+        }
+        Ok(self.flows_done && self.groups_done)
+    }
+}
+
+/// What differed between what a switch held and what it should hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub missing: usize,
+    pub surplus: usize,
+    pub groups: usize,
+}
+
+impl Difference {
+    fn of(delta: &Delta, foreign: usize) -> Difference {
+        let missing = delta.flows.values().filter(|body| body.is_some()).count();
+        Difference { missing, surplus: delta.flows.len() - missing + foreign, groups: delta.groups.len() }
+    }
+
+    pub fn is_none(self) -> bool {
+        self == Difference::default()
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Difference { missing, surplus, groups } = self;
+        write!(f, "{missing} flows missing or wrong, {surplus} to be removed, {groups} groups wrong")
+    }
+}
+
+/// The steps of a delta, as messages.
+fn wire(delta: &Delta) -> Vec<Mod> {
+    plan(delta).into_iter().map(one).collect()
+}
+
+fn one(step: reconcile::Mod) -> Mod {
+    match step {
+        reconcile::Mod::PutGroup(group, buckets) => Mod::Group(GroupMod::Put { group, buckets }),
+        reconcile::Mod::InsertBucket(group, bucket, actions) => {
+            Mod::Group(GroupMod::InsertBuckets { group, buckets: [(bucket, actions)].into() })
+        }
+        reconcile::Mod::RemoveBucket(group, bucket) => Mod::Group(GroupMod::RemoveBucket { group, bucket }),
+        reconcile::Mod::DeleteGroup(group) => Mod::Group(GroupMod::Delete(group)),
+        reconcile::Mod::AddFlow(key, body) => Mod::Flow(FlowMod::Add(Flow { key, body })),
+        reconcile::Mod::DeleteFlow(key) => Mod::Flow(FlowMod::DeleteStrict((*key).clone().into())),
+    }
+}

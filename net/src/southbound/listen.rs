@@ -1,0 +1,137 @@
+//! Accepts the connections of transport nodes. Start at [`serve`].
+
+use super::identity::{self, Shown};
+use super::{openflow, ovsdb};
+use crate::controller::{Handle, Protocol};
+use crate::runtime::{Accepted, Listener, Runtime};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Most connections that may be in a handshake at once; others wait to be accepted.
+const HANDSHAKES_MAX: usize = 256;
+/// Rest after the listener failed, for instance because there are no more file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What all southbound connections share.
+#[derive(Debug)]
+pub struct Southbound {
+    /// The controller.
+    pub handle: Handle,
+    /// The port for OpenFlow over TLS, which switches are told.
+    pub openflow_port: u16,
+    /// The port for OpenFlow without, if there is one.
+    pub openflow_plain_port: Option<u16>,
+}
+
+/// A way in for transport nodes.
+pub struct Entrance<L> {
+    /// Where.
+    pub listener: L,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// TLS; nothing where plain connections were configured.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// A connection whose peer is known.
+pub(super) struct Guest<S> {
+    pub node: Uuid,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub encrypted: bool,
+    pub stream: S,
+}
+
+/// Accepts connections until `stop` completes. Those that are up live on.
+pub async fn serve<R: Runtime>(entrance: Entrance<R::Listener>, shared: Arc<Southbound>, stop: impl Future) {
+    let Entrance { mut listener, protocol, tls } = entrance;
+    let tls = tls.map(TlsAcceptor::from);
+    let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let next = async {
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            biased;
+            _ = &mut stop => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok(accepted) => {
+                let (shared, tls) = (shared.clone(), tls.clone());
+                R::spawn("southbound connection", async move {
+                    match tls {
+                        Some(tls) => encrypted::<R>(&shared, protocol, tls, accepted, slot).await,
+                        None => plain::<R>(&shared, protocol, accepted, slot).await,
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, protocol = protocol.name(), "a listener failed to accept a connection");
+                R::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn encrypted<R: Runtime>(
+    shared: &Southbound,
+    protocol: Protocol,
+    tls: TlsAcceptor,
+    accepted: Accepted<R::Stream>,
+    slot: tokio::sync::OwnedSemaphorePermit,
+) {
+    let Accepted { stream, peer, local } = accepted;
+    let why = match R::before(R::now() + HANDSHAKE_MAX, tls.accept(stream)).await {
+        Some(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+            let shown = certificate.map(|der| Shown::Certificate(der.into_owned()));
+            drop(slot);
+            match shown {
+                Some(shown) => return welcome::<R, _>(shared, protocol, peer, local, &shown, stream).await,
+                None => "it showed no certificate".to_string(),
+            }
+        }
+        Some(Err(error)) => format!("the TLS handshake failed: {error}"),
+        None => format!("the TLS handshake took longer than {HANDSHAKE_MAX:?}"),
+    };
+    identity::refuse::<R>(&shared.handle, protocol, peer, why, None);
+}
+
+async fn plain<R: Runtime>(
+    shared: &Southbound,
+    protocol: Protocol,
+    accepted: Accepted<R::Stream>,
+    slot: tokio::sync::OwnedSemaphorePermit,
+) {
+    let Accepted { stream, peer, local } = accepted;
+    drop(slot);
+    welcome::<R, _>(shared, protocol, peer, local, &Shown::Address, stream).await;
+}
+
+async fn welcome<R: Runtime, S: AsyncRead + AsyncWrite + Send>(
+    shared: &Southbound,
+    protocol: Protocol,
+    peer: SocketAddr,
+    local: SocketAddr,
+    shown: &Shown,
+    stream: S,
+) {
+    let Some(node) = identity::identify::<R>(&shared.handle, protocol, peer, shown) else { return };
+    let encrypted = matches!(shown, Shown::Certificate(_));
+    let guest = Guest { node, peer, local, encrypted, stream };
+    match protocol {
+        Protocol::Ovsdb => ovsdb::drive::<R, S>(shared, guest).await,
+        Protocol::OpenFlow => openflow::drive::<R, S>(shared, guest).await,
+    }
+}

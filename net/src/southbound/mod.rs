@@ -1,0 +1,18 @@
+//! The conversations with transport nodes: OVSDB to observe and configure them, OpenFlow for their flows.
+//!
+//! A node dials us. [`listen`] accepts, [`identity`] finds out which node it is (or turns it away, and says so where an
+//! operator looks), and one task drives the connection: [`ovsdb`] or [`openflow`]. The protocols themselves are the
+//! sans-IO sessions of [`crate::ovsdb`] and [`crate::openflow`]; [`pipe`] moves their bytes.
+//!
+//! Nothing that forwards packets waits for any of this.
+//!
+//! Start at [`serve`].
+
+mod flow_sync;
+mod identity;
+mod listen;
+mod openflow;
+mod ovsdb;
+mod pipe;
+
+pub use listen::{Entrance, Southbound, serve};

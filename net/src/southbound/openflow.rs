@@ -1,0 +1,261 @@
+//! Drives one OpenFlow connection: the integration bridge of a transport node.
+//!
+//! Which bridge a connection is of is known by its datapath id, which OVSDB tells; so flows wait for the OVSDB session.
+//! The rest is [`FlowSync`]'s; here its outcome is told to whoever waits for it. Start at [`drive`].
+
+use super::flow_sync::{FlowSync, Told};
+use super::listen::{Guest, Southbound};
+use super::pipe::{Pipe, Turn};
+use crate::controller::{Connection, Fed, Feed, Handle, Link, Protocol};
+use crate::openflow::message::{AsyncConfig, AsyncKind, Features};
+use crate::openflow::session::{Config, Event, SendError, Session};
+use crate::runtime::Runtime;
+use selvedge_core::ids::{Epoch, NodeNumber};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use uuid::Uuid;
+
+/// Names the problem that this driver reports.
+const FLOWS: &str = "flows";
+/// How long a connection waits for OVSDB to tell whose bridge it is.
+const BRIDGE_MAX: Duration = Duration::from_secs(30);
+/// All changes of roles: a mask of reasons.
+const ALL_REASONS: u32 = 0b111;
+
+/// Drives a connection until it ends.
+pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: &Southbound, guest: Guest<S>) {
+    let Guest { node, peer, stream, .. } = guest;
+    let handle = &shared.handle;
+    let mut driver = Driver {
+        handle: handle.clone(),
+        node,
+        link: handle.link(node, Protocol::OpenFlow),
+        connection: Connection { peer, since: R::wall() },
+        session: Session::new(Config { unasked: Some(unasked()), ..Config::default() }, R::now()),
+        feed: Feed::default(),
+        stage: Stage::Greeting,
+        disturbed: false,
+    };
+    let mut pipe = Pipe::new(stream);
+    let why = driver.run::<R, S>(&mut pipe).await;
+    // A peer that is gone does not need a goodbye.
+    let _ = R::before(R::now() + Duration::from_secs(1), pipe.close()).await;
+    driver.end();
+    tracing::info!(%node, %peer, why, "OpenFlow session ended");
+}
+
+/// No packets, no ports: only whether somebody takes the switch from us.
+fn unasked() -> AsyncConfig {
+    let none = AsyncKind::ALL.into_iter().map(|kind| (kind, 0));
+    let roles = [(AsyncKind::RoleStatusPrimary, ALL_REASONS), (AsyncKind::RoleStatusSecondary, ALL_REASONS)];
+    AsyncConfig(none.chain(roles).collect::<BTreeMap<_, _>>())
+}
+
+struct Driver {
+    handle: Handle,
+    node: Uuid,
+    link: Link,
+    connection: Connection,
+    session: Session,
+    feed: Feed,
+    stage: Stage,
+    /// Somebody else changed the flows, so that a difference is a repair.
+    disturbed: bool,
+}
+
+/// How far a connection is.
+enum Stage {
+    /// The session is not up.
+    Greeting,
+    /// Up; OVSDB has yet to tell whether it is of the integration bridge.
+    WhichBridge { datapath_id: String, until: Duration },
+    /// Flows are brought in step and kept there.
+    Flows { sync: FlowSync, number: NodeNumber, epoch: Epoch },
+}
+
+/// How a session came to its end.
+type Ended = String;
+
+fn not_sent(error: SendError) -> Ended {
+    format!("a message could not be sent: {error}")
+}
+
+impl Driver {
+    async fn run<R: Runtime, S: AsyncRead + AsyncWrite>(&mut self, pipe: &mut Pipe<S>) -> Ended {
+        loop {
+            if let Err(why) = self.events::<R>() {
+                return why;
+            }
+            let waits = match &self.stage {
+                Stage::WhichBridge { until, .. } => Some(*until),
+                Stage::Greeting | Stage::Flows { .. } => None,
+            };
+            let deadline = self.session.deadline().into_iter().chain(waits).min();
+            let timer = async {
+                match deadline {
+                    Some(at) => R::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let takes_changes = matches!(&self.stage, Stage::Flows { sync, .. } if sync.in_step());
+            let bridge = wanted_bridge(&self.handle, self.node, &self.stage);
+            tokio::select! {
+                biased;
+                () = timer => {
+                    self.session.tick(R::now());
+                    if waits.is_some_and(|until| until <= R::now()) {
+                        return "OVSDB did not tell whether this is the integration bridge".to_string();
+                    }
+                }
+                () = self.link.woken() => if let Err(why) = self.woken() {
+                    return why;
+                },
+                known = bridge => if let Err(why) = self.bridge_known(known) {
+                    return why;
+                },
+                fed = self.feed.next(), if takes_changes => if let Err(why) = self.fed::<R>(fed) {
+                    return why;
+                },
+                turn = pipe.turn(self.session.output()) => match turn {
+                    Turn::Read(bytes) => self.session.receive(R::now(), bytes),
+                    Turn::Wrote(count) => self.session.sent(count),
+                    Turn::Flushed => {}
+                    Turn::Closed => return "the switch closed the connection".to_string(),
+                    Turn::Failed(error) => return format!("the connection failed: {error}"),
+                },
+            }
+        }
+    }
+
+    /// Handles what the session has to say.
+    fn events<R: Runtime>(&mut self) -> Result<(), Ended> {
+        while let Some(event) = self.session.next_event() {
+            match event {
+                Event::Up(features) => self.up::<R>(features),
+                Event::Closed(reason) => return Err(reason.to_string()),
+                Event::Message(message) => {
+                    let Stage::Flows { sync, .. } = &mut self.stage else { continue };
+                    let told = sync.message(&mut self.session, &message).map_err(not_sent)?;
+                    self.told::<R>(told)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn up<R: Runtime>(&mut self, features: Features) {
+        let datapath_id = format!("{:016x}", features.datapath_id);
+        self.stage = Stage::WhichBridge { datapath_id, until: R::now() + BRIDGE_MAX };
+    }
+
+    /// The node's configuration changed, or another connection took this one's place.
+    fn woken(&mut self) -> Result<(), Ended> {
+        if self.link.replaced() {
+            return Err("the switch connected anew".to_string());
+        }
+        let epoch = self.handle.read(|state| state.nib.nodes().get(&self.node).map(|record| record.epoch));
+        match (&self.stage, epoch) {
+            (_, None) => Err("the transport node was deleted".to_string()),
+            (Stage::Flows { epoch, .. }, Some(now)) if *epoch != now => Err("the node has a new master".to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    fn bridge_known(&mut self, known: Option<(String, NodeNumber, Epoch)>) -> Result<(), Ended> {
+        let Stage::WhichBridge { datapath_id, .. } = &self.stage else { return Ok(()) };
+        let Some((wanted, number, epoch)) = known else { return Err("the transport node was deleted".to_string()) };
+        if wanted != *datapath_id {
+            return Err(format!("datapath {datapath_id} is not the integration bridge, which is {wanted}"));
+        }
+        let sync = FlowSync::start(&mut self.session, epoch).map_err(not_sent)?;
+        self.stage = Stage::Flows { sync, number, epoch };
+        tracing::info!(node = %self.node, peer = %self.connection.peer, datapath = wanted, "OpenFlow session began");
+        self.handle.node(self.node, |state| {
+            state.openflow = Some(self.connection.clone());
+            state.counters.openflow_sessions += 1;
+        });
+        Ok(())
+    }
+
+    fn fed<R: Runtime>(&mut self, fed: Fed) -> Result<(), Ended> {
+        match fed {
+            Fed::Ended => Err("another connection of the node has its flows".to_string()),
+            Fed::Change(delta, up_to) => {
+                let Stage::Flows { sync, .. } = &mut self.stage else { return Ok(()) };
+                let told = sync.change(&mut self.session, &delta, up_to).map_err(not_sent)?;
+                self.told::<R>(told)
+            }
+        }
+    }
+
+    /// Does what the machine asks for, until it asks for nothing.
+    fn told<R: Runtime>(&mut self, mut told: Option<Told>) -> Result<(), Ended> {
+        while let Some(now) = told.take() {
+            let Stage::Flows { sync, number, .. } = &mut self.stage else { return Ok(()) };
+            match now {
+                Told::Compare => {
+                    let (desired, at) = self.handle.in_step(*number, &self.feed);
+                    let (difference, next) = sync.compare(&mut self.session, &desired, at).map_err(not_sent)?;
+                    told = next;
+                    if std::mem::take(&mut self.disturbed) && !difference.is_none() {
+                        tracing::warn!(node = %self.node, %difference, "flows were changed by somebody else; repairing");
+                        self.handle.node(self.node, |state| state.repaired(R::wall(), format!("flows: {difference}")));
+                    } else {
+                        tracing::info!(node = %self.node, %difference, revision = at.0, "flows compared");
+                    }
+                }
+                Told::Done(size) => {
+                    self.handle.node(self.node, |state| {
+                        state.counters.bundles += 1;
+                        state.counters.flow_mods += size.flows;
+                        state.counters.group_mods += size.groups;
+                    });
+                    told = sync.go_on(&mut self.session).map_err(not_sent)?;
+                }
+                Told::Holds(revision) => {
+                    _ = self.handle.node(self.node, |state| {
+                        state.problems.remove(FLOWS);
+                        state.progress.get_or_insert_default().confirmed(revision);
+                    })
+                }
+                Told::Disturbed => self.disturbed = true,
+                Told::Refused(why) => self.problem(why),
+                Told::Fenced(why) => {
+                    self.problem(why.clone());
+                    return Err(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&self, why: String) {
+        tracing::warn!(node = %self.node, why, "the switch's flows are not as they should be");
+        self.handle.node(self.node, |state| state.problems.insert(FLOWS, why));
+    }
+
+    fn end(&self) {
+        if let Stage::Flows { number, .. } = &self.stage {
+            self.handle.out_of_step(*number, &self.feed);
+        }
+        if self.handle.unlink(self.node, Protocol::OpenFlow, &self.link) {
+            self.handle.node(self.node, |state| state.openflow = None);
+        }
+    }
+}
+
+/// Completes when OVSDB tells the integration bridge's datapath id, if that is what is waited for: gives it with the
+/// node's number and epoch, or nothing if the node is gone.
+async fn wanted_bridge(handle: &Handle, node: Uuid, stage: &Stage) -> Option<(String, NodeNumber, Epoch)> {
+    if !matches!(stage, Stage::WhichBridge { .. }) {
+        return std::future::pending().await;
+    }
+    handle
+        .until(|state| {
+            let Some(record) = state.nib.nodes().get(&node) else { return Some(None) };
+            let datapath_id = state.nodes.get(&node)?.datapath_id.clone()?;
+            Some(Some((datapath_id, record.number, record.epoch)))
+        })
+        .await
+}

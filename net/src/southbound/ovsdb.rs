@@ -1,0 +1,352 @@
+//! Drives one OVSDB connection: observes a transport node, and keeps its configuration as it should be.
+//!
+//! After every change (of its database, or of what is wanted of it) the node is looked at as a whole: what it reports
+//! becomes an observation in the NIB, and what differs from what it should be becomes one transaction. Nothing is
+//! remembered of earlier looks but what an operator would call a repair. Start at [`drive`].
+
+use super::listen::{Guest, Southbound};
+use super::pipe::{Pipe, Turn};
+use crate::controller::{Connection, Handle, Link, Protocol};
+use crate::ovsdb::operation::TransactError;
+use crate::ovsdb::plan::{self, DesiredSwitch, DesiredTunnel, Plan};
+use crate::ovsdb::session::{Event, Limits, Session, TransactionId};
+use crate::ovsdb::vswitch::{SCHEMA, Vif, Vswitch, vifs};
+use crate::runtime::Runtime;
+use selvedge_core::compile::tunnel_port;
+use selvedge_core::ids::OfPort;
+use selvedge_core::nib::{Command, Encap, Nib, NodeRecord, ObservedVif};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use uuid::Uuid;
+
+/// Names the problems that this driver reports.
+const CONFIGURATION: &str = "configuration";
+const TUNNELS: &str = "tunnels";
+
+/// Drives a connection until it ends.
+pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: &Southbound, guest: Guest<S>) {
+    let Guest { node, peer, local, encrypted, stream } = guest;
+    let handle = &shared.handle;
+    let link = handle.link(node, Protocol::Ovsdb);
+    handle.node(node, |state| {
+        state.ovsdb = Some(Connection { peer, since: R::wall() });
+        state.counters.ovsdb_sessions += 1;
+    });
+    tracing::info!(%node, %peer, "OVSDB session began");
+    let target = match (encrypted, shared.openflow_plain_port) {
+        (true, _) => Ok(format!("ssl:{}", at(local, shared.openflow_port))),
+        (false, Some(port)) => Ok(format!("tcp:{}", at(local, port))),
+        (false, None) => Err("OVSDB came over plain TCP, but there is no plain OpenFlow port".to_string()),
+    };
+    let session = Session::new(R::now(), Limits::default(), &SCHEMA);
+    let mut driver = Driver {
+        handle: handle.clone(),
+        node,
+        target,
+        session,
+        ready: false,
+        in_flight: None,
+        in_order: None,
+        output: Vec::new(),
+    };
+    let mut pipe = Pipe::new(stream);
+    let why = driver.run::<R, S>(&link, &mut pipe).await;
+    // A peer that is gone does not need a goodbye.
+    let _ = R::before(R::now() + std::time::Duration::from_secs(1), pipe.close()).await;
+    if handle.unlink(node, Protocol::Ovsdb, &link) {
+        handle.node(node, |state| state.ovsdb = None);
+    }
+    tracing::info!(%node, %peer, why, "OVSDB session ended");
+}
+
+/// The address that the peer reached us by, with another port: as OVSDB writes targets.
+fn at(local: SocketAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(local.ip().to_canonical(), port)
+}
+
+struct Driver {
+    handle: Handle,
+    node: Uuid,
+    /// The OpenFlow target the switch is told, or why there is none.
+    target: Result<String, String>,
+    session: Session,
+    ready: bool,
+    in_flight: Option<(TransactionId, Plan)>,
+    /// What was wanted when the switch was last found in order: if that is still wanted, a difference is a repair.
+    in_order: Option<DesiredSwitch>,
+    output: Vec<u8>,
+}
+
+/// How a session came to its end.
+type Ended = String;
+
+impl Driver {
+    async fn run<R: Runtime, S: AsyncRead + AsyncWrite>(&mut self, link: &Link, pipe: &mut Pipe<S>) -> Ended {
+        loop {
+            if let Err(why) = self.events::<R>(link).await {
+                return why;
+            }
+            let deadline = self.session.deadline();
+            let timer = async {
+                match deadline {
+                    Some(at) => R::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = timer => self.session.tick(R::now()),
+                () = link.woken() => {
+                    if link.replaced() {
+                        return "the node connected anew".to_string();
+                    }
+                    if let Err(why) = self.look::<R>().await {
+                        return why;
+                    }
+                }
+                turn = pipe.turn(&self.output) => match turn {
+                    Turn::Read(bytes) => self.session.receive(R::now(), bytes),
+                    Turn::Wrote(count) => _ = self.output.drain(..count),
+                    Turn::Flushed => {}
+                    Turn::Closed => self.session.disconnected(),
+                    Turn::Failed(error) => return format!("the connection failed: {error}"),
+                },
+            }
+        }
+    }
+
+    /// Handles what the session has to say.
+    async fn events<R: Runtime>(&mut self, link: &Link) -> Result<(), Ended> {
+        let mut look = false;
+        while let Some(event) = self.session.poll() {
+            match event {
+                Event::Send(bytes) => self.output.extend(bytes),
+                Event::Ready => {
+                    self.ready = true;
+                    look = true;
+                }
+                Event::Changed(_) => look = true,
+                Event::TransactionDone { id, result } => {
+                    self.done(id, result.map(|_| ()));
+                    look = true;
+                }
+                Event::Closed { reason } => return Err(reason.to_string()),
+            }
+        }
+        if link.replaced() {
+            return Err("the node connected anew".to_string());
+        }
+        match look {
+            true => self.look::<R>().await,
+            false => Ok(()),
+        }
+    }
+
+    /// A transaction was answered.
+    fn done(&mut self, id: TransactionId, result: Result<(), TransactError>) {
+        let Some((_, plan)) = self.in_flight.take_if(|(flying, _)| *flying == id) else { return };
+        let what = plan.reasons.join("; ");
+        match result {
+            Ok(()) => {
+                tracing::info!(node = %self.node, what, "the switch's configuration was changed");
+                self.handle.node(self.node, |state| {
+                    state.counters.ovsdb_transactions += 1;
+                    state.problems.remove(CONFIGURATION);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(node = %self.node, what, %error, "the switch refused a change of its configuration");
+                let problem = format!("the switch refused a change of its configuration ({what}): {error}");
+                self.handle.node(self.node, |state| state.problems.insert(CONFIGURATION, problem));
+            }
+        }
+    }
+
+    /// Looks at the switch as a whole.
+    async fn look<R: Runtime>(&mut self) -> Result<(), Ended> {
+        if !self.ready {
+            return Ok(());
+        }
+        let vswitch = Vswitch::read(self.session.replica());
+        let record = self.handle.read(|state| state.nib.nodes().get(&self.node).cloned());
+        let Some(record) = record else { return self.retire::<R>(&vswitch) };
+        self.report(&record, &vswitch);
+        self.configure::<R>(&record, &vswitch);
+        self.observe(&record, &vswitch).await
+    }
+
+    /// The node was deleted: our tunnels and controllers go from its switch, then we do.
+    fn retire<R: Runtime>(&mut self, vswitch: &Vswitch) -> Result<(), Ended> {
+        if self.in_flight.is_some() {
+            return Ok(());
+        }
+        let last = self.in_order.take();
+        let plan = last.map(|desired| plan::retire(&desired.bridge, desired.epoch, vswitch));
+        match plan {
+            Some(Ok(Some(plan))) => {
+                let sent = self.session.transact(R::now(), &plan.transaction);
+                self.in_flight = sent.ok().map(|id| (id, plan));
+                Ok(())
+            }
+            Some(Ok(None) | Err(_)) | None => Err("the transport node was deleted".to_string()),
+        }
+    }
+
+    /// What the switch says of itself.
+    fn report(&self, record: &NodeRecord, vswitch: &Vswitch) {
+        let switch = vswitch.switch.clone().unwrap_or_default();
+        let datapath_id = vswitch.bridge(record.config.bridge()).and_then(|(_, bridge)| bridge.datapath_id.clone());
+        let problem = tunnel_problem(record, vswitch);
+        let changed = self.handle.read(|state| {
+            let state = state.nodes.get(&self.node);
+            state.is_some_and(|state| {
+                state.ovs_version != switch.ovs_version
+                    || state.datapath_id != datapath_id
+                    || state.problems.get(TUNNELS) != problem.as_ref()
+            })
+        });
+        if !changed {
+            return;
+        }
+        if let Some(problem) = &problem {
+            tracing::warn!(node = %self.node, problem, "the node's tunnels do not work");
+        }
+        self.handle.node(self.node, |state| {
+            state.ovs_version = switch.ovs_version;
+            state.datapath_id = datapath_id;
+            match problem {
+                Some(problem) => _ = state.problems.insert(TUNNELS, problem),
+                None => _ = state.problems.remove(TUNNELS),
+            }
+        });
+    }
+
+    /// Makes the switch what it should be.
+    fn configure<R: Runtime>(&mut self, record: &NodeRecord, vswitch: &Vswitch) {
+        if self.in_flight.is_some() || !record.config.admin_status_enabled {
+            return;
+        }
+        let problem = match self.desired(record, vswitch) {
+            Err(problem) => problem,
+            Ok(desired) => match plan::plan(&desired, vswitch) {
+                Ok(Some(plan)) => return self.transact::<R>(desired, plan),
+                Ok(None) => {
+                    self.in_order = Some(desired);
+                    return;
+                }
+                Err(refused) => refused.to_string(),
+            },
+        };
+        tracing::warn!(node = %self.node, problem, "the switch cannot be configured");
+        self.handle.node(self.node, |state| state.problems.insert(CONFIGURATION, problem));
+    }
+
+    fn transact<R: Runtime>(&mut self, desired: DesiredSwitch, plan: Plan) {
+        if self.in_order.as_ref() == Some(&desired) {
+            let what = plan.reasons.join("; ");
+            tracing::warn!(node = %self.node, what, "the switch's configuration was changed by somebody else; repairing");
+            self.handle.node(self.node, |state| state.repaired(R::wall(), format!("configuration: {what}")));
+        }
+        match self.session.transact(R::now(), &plan.transaction) {
+            Ok(id) => self.in_flight = Some((id, plan)),
+            // There is one at a time, and a session that is closed says so by itself.
+            Err(error) => tracing::debug!(node = %self.node, %error, "a transaction was not sent"),
+        }
+    }
+
+    fn desired(&self, record: &NodeRecord, vswitch: &Vswitch) -> Result<DesiredSwitch, String> {
+        let tunnels = record.config.transport_connectors.iter().filter_map(|connector| {
+            let encap = connector.kind.encap().filter(|encap| unsupported(*encap, record, vswitch).is_none())?;
+            let tunnel = DesiredTunnel {
+                kind: encap.name().to_string(),
+                local_ip: Some(connector.ip_address),
+                ofport: tunnel_port(encap).0,
+            };
+            Some((tunnel_name(encap), tunnel))
+        });
+        Ok(DesiredSwitch {
+            bridge: record.config.bridge().to_string(),
+            controllers: BTreeSet::from([self.target.clone()?]),
+            tunnels: tunnels.collect(),
+            epoch: record.epoch.0,
+        })
+    }
+
+    /// Enters what changed of the node's VIFs into the NIB.
+    async fn observe(&mut self, record: &NodeRecord, vswitch: &Vswitch) -> Result<(), Ended> {
+        let seen = seen_vifs(vifs(vswitch, record.config.bridge()));
+        let command = self.handle.read(|state| observation(&state.nib, self.node, seen));
+        match command {
+            None => Ok(()),
+            Some(command) => match self.handle.submit(command).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("what it reports cannot be entered: {error}")),
+            },
+        }
+    }
+}
+
+/// The name of the tunnel port of an encapsulation.
+fn tunnel_name(encap: Encap) -> String {
+    format!("sv-{encap}")
+}
+
+/// Why a switch cannot do an encapsulation that its connectors ask for.
+fn unsupported(encap: Encap, record: &NodeRecord, vswitch: &Vswitch) -> Option<String> {
+    let switch = vswitch.switch.as_ref()?;
+    let version = switch.ovs_version.as_deref().unwrap_or("of an unknown version");
+    if !switch.iface_types.is_empty() && !switch.iface_types.contains(encap.name()) {
+        return Some(format!("Open vSwitch {version} has no interface type {encap}"));
+    }
+    let userspace = vswitch.bridge(record.config.bridge()).is_some_and(|(_, bridge)| bridge.datapath_type == "netdev");
+    // It gets a port and no error there, and drops every packet.
+    (encap == Encap::Stt && userspace).then(|| "STT does not work on Open vSwitch's userspace datapath".to_string())
+}
+
+/// Why tunnels of a node do not work, if so: a sentence for each.
+fn tunnel_problem(record: &NodeRecord, vswitch: &Vswitch) -> Option<String> {
+    let encaps: BTreeSet<Encap> = record.config.transport_connectors.iter().filter_map(|c| c.kind.encap()).collect();
+    let problem = |encap: &Encap| {
+        if let Some(why) = unsupported(*encap, record, vswitch) {
+            return Some(why);
+        }
+        let name = tunnel_name(*encap);
+        let interface = vswitch.interfaces.values().find(|interface| interface.name == name)?;
+        let want = i64::from(tunnel_port(*encap).0);
+        match (&interface.error, interface.ofport) {
+            (Some(error), _) => Some(format!("interface {name}: {error}")),
+            (None, Some(-1)) => Some(format!("interface {name} could not be made")),
+            (None, Some(port)) if port != want => {
+                Some(format!("interface {name} has OpenFlow port {port}, not {want}: another port has that number"))
+            }
+            (None, _) => None,
+        }
+    };
+    let problems: Vec<String> = encaps.iter().filter_map(problem).collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
+}
+
+/// One interface for each VIF: an active one before others (a Xen guest has two), then the first by name.
+fn seen_vifs(mut found: Vec<Vif>) -> BTreeMap<String, ObservedVif> {
+    found.sort_by(|a, b| (!a.active, &a.interface).cmp(&(!b.active, &b.interface)));
+    let mut seen = BTreeMap::new();
+    for vif in found {
+        let Some(ofport) = vif.ofport else { continue };
+        let attached_mac = vif.attached_mac.as_deref().and_then(|mac| mac.parse().ok());
+        let observed =
+            ObservedVif { vif: vif.vif_id.clone(), interface: vif.interface, ofport: OfPort(ofport), attached_mac };
+        seen.entry(vif.vif_id).or_insert(observed);
+    }
+    seen
+}
+
+/// What the NIB does not know yet of a node's VIFs.
+fn observation(nib: &Nib, node: Uuid, seen: BTreeMap<String, ObservedVif>) -> Option<Command> {
+    let known: BTreeMap<&str, &ObservedVif> =
+        nib.vifs_of(node).map(|claim| (claim.observed.vif.as_str(), &claim.observed)).collect();
+    let gone: Vec<String> = known.keys().filter(|vif| !seen.contains_key(**vif)).map(ToString::to_string).collect();
+    let news = seen.into_values().filter(|observed| known.get(observed.vif.as_str()) != Some(&observed));
+    let present: Vec<ObservedVif> = news.collect();
+    (!present.is_empty() || !gone.is_empty()).then_some(Command::Observe { node, present, gone })
+}
