@@ -1,4 +1,5 @@
 //! How it is made true.
+pub mod api;
 pub mod controller;
 pub mod openflow;
 pub mod ovsdb;

@@ -123,7 +123,7 @@ pub struct Common {
     #[serde(default)]
     pub display_name: Option<String>,
     /// For other programs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub tags: Vec<Tag>,
 }
 
@@ -131,10 +131,13 @@ impl Common {
     fn validate(&self) -> Result<(), Invalid> {
         let name = self.display_name.as_deref().unwrap_or_default();
         at_most("display_name", name.chars().count(), NAME_LENGTH_MAX, "characters")?;
+        no_controls("display_name", name)?;
         at_most("tags", self.tags.len(), TAGS_MAX, "tags")?;
         for (i, tag) in self.tags.iter().enumerate() {
             at_most(&format!("tags[{i}].tag"), tag.tag.chars().count(), NAME_LENGTH_MAX, "characters")?;
             at_most(&format!("tags[{i}].scope"), tag.scope.chars().count(), SCOPE_LENGTH_MAX, "characters")?;
+            no_controls(&format!("tags[{i}].tag"), &tag.tag)?;
+            no_controls(&format!("tags[{i}].scope"), &tag.scope)?;
         }
         Ok(())
     }
@@ -144,6 +147,14 @@ fn at_most(field: &str, count: usize, limit: usize, what: &str) -> Result<(), In
     match count <= limit {
         true => Ok(()),
         false => Err(Invalid::new(field, format!("{count} {what}, and at most {limit} are allowed"))),
+    }
+}
+
+/// Names end up in logs, in tables for people, and in the databases of switches.
+fn no_controls(field: &str, text: &str) -> Result<(), Invalid> {
+    match text.chars().any(char::is_control) {
+        true => Err(Invalid::new(field, "control characters are not allowed")),
+        false => Ok(()),
     }
 }
 
@@ -447,7 +458,7 @@ pub struct TransportZoneBinding {
     /// The zone.
     pub zone_uuid: Uuid,
     /// How frames travel.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub transport_type: TransportType,
     /// What else the transport needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -492,10 +503,10 @@ impl TransportType {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BindingConfig {
     /// VLANs of a bridged transport.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub vlan_translation: Vec<TransportNumber>,
     /// VXLAN network identifiers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub vxlan_transport: Vec<TransportNumber>,
 }
 
@@ -661,7 +672,10 @@ impl Attachment {
         match self {
             Attachment::None => Ok(()),
             Attachment::Vif { vif_uuid } if vif_uuid.is_empty() => Err(Invalid::new("vif_uuid", "must not be empty")),
-            Attachment::Vif { vif_uuid } => at_most("vif_uuid", vif_uuid.len(), VIF_LENGTH_MAX, "bytes"),
+            Attachment::Vif { vif_uuid } => {
+                at_most("vif_uuid", vif_uuid.len(), VIF_LENGTH_MAX, "bytes")?;
+                no_controls("vif_uuid", vif_uuid)
+            }
         }
     }
 

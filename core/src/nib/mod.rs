@@ -19,6 +19,7 @@ pub use refusal::{Invalid, Refusal};
 use crate::ids::{Epoch, NodeNumber, PortKey, Revision, TunnelKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use uuid::Uuid;
 
 /// Something to be done to the NIB. Serialised into the log, so variants and fields are only ever added.
@@ -255,6 +256,13 @@ impl Nib {
     pub fn ports_of(&self, switch: Uuid) -> impl Iterator<Item = (Uuid, &PortRecord)> {
         let uuids = self.index.ports_of.get(&switch).into_iter().flatten();
         uuids.filter_map(|uuid| self.ports.get(uuid).map(|port| (*uuid, port)))
+    }
+
+    /// The ports of a switch that come after one uuid in the order of uuids; from the first on if that is none.
+    pub fn ports_of_after(&self, switch: Uuid, after: Option<Uuid>) -> impl Iterator<Item = Uuid> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ports = self.index.ports_of.get(&switch);
+        ports.into_iter().flat_map(move |ports| ports.range((from, Bound::Unbounded)).copied())
     }
 
     /// The port that a VIF is plugged into.

@@ -1,0 +1,168 @@
+//! Who sends a request: sessions opened at `/ws.v1/login`, or HTTP Basic.
+//!
+//! A request without a living session is answered 401 before anything else is looked at; clients notice by it that
+//! they must log in, here or on the controller they were redirected to. One password check costs tens of
+//! milliseconds and 19 MiB, on purpose, so that stolen hashes are slow to guess; at most two run at once.
+//!
+//! Start at [`require`] and [`login`]. [`sessions`], [`throttle`] and [`password`] decide; this file acts.
+
+mod basic;
+mod password;
+mod sessions;
+mod throttle;
+
+pub use password::hash_password;
+
+use super::Api;
+use super::error::ApiError;
+use super::json;
+use crate::controller::Handle;
+use crate::runtime::Runtime;
+use axum::extract::{Form, FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sessions::{SessionId, Sessions};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard};
+use throttle::Throttle;
+use tokio::sync::Semaphore;
+
+/// Longest login form, in bytes.
+const FORM_MAX: usize = 8 * 1024;
+/// Most password checks at once.
+const CHECKS_MAX: usize = 2;
+/// The cookie that carries the session.
+const COOKIE: &str = "nvp_sessionid=";
+
+/// Who sent a request. Every handler behind [`require`] finds it among the request's extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The login name.
+    pub user: String,
+}
+
+/// What is remembered about those who log in.
+pub(super) struct Auth<R> {
+    handle: Handle,
+    sessions: Mutex<Sessions>,
+    throttle: Mutex<Throttle>,
+    checks: Arc<Semaphore>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no holder of the lock panics")
+}
+
+impl<R: Runtime> Auth<R> {
+    /// Nobody is logged in.
+    pub(super) fn new(handle: Handle) -> Auth<R> {
+        Auth {
+            handle,
+            sessions: Mutex::default(),
+            throttle: Mutex::default(),
+            checks: Arc::new(Semaphore::new(CHECKS_MAX)),
+            runtime: PhantomData,
+        }
+    }
+
+    fn hash_of(&self, user: &str) -> Option<String> {
+        self.handle.read(|state| state.nib.user(user).map(|user| user.password_hash.clone()))
+    }
+
+    /// Checks a password; gives the hash it fits. Unknown users take as long as wrong passwords.
+    async fn check(&self, user: &str, password: String, basic: bool) -> Result<String, ApiError> {
+        let permit = self.checks.clone().acquire_owned().await.expect("the semaphore is never closed");
+        // Looked at only now: those who waited beside this request may have used up the attempts.
+        if let Some(wait) = lock(&self.throttle).wait(R::now(), user) {
+            return Err(ApiError::TooManyFailures { wait });
+        }
+        let hash = self.hash_of(user);
+        let fits = R::blocking(move || {
+            let _until_done = permit;
+            password::fits(&password, hash.as_deref()).then_some(hash).flatten()
+        });
+        let fits = fits.await;
+        let mut throttle = lock(&self.throttle);
+        match fits {
+            Some(hash) => {
+                throttle.succeeded(user);
+                Ok(hash)
+            }
+            None => {
+                throttle.failed(R::now(), user);
+                tracing::warn!(user = %user.escape_debug(), "a login failed");
+                Err(ApiError::WrongPassword { basic })
+            }
+        }
+    }
+
+    /// The user of the first cookie that names a living session. A session ends when the password changes.
+    fn session_user(&self, headers: &HeaderMap) -> Option<String> {
+        let now = R::now();
+        session_ids(headers).find_map(|id| {
+            let session = lock(&self.sessions).used(now, id)?;
+            let current = self.hash_of(&session.user).is_some_and(|hash| hash == session.password_hash);
+            current.then_some(session.user)
+        })
+    }
+
+    async fn sender(&self, headers: &HeaderMap) -> Result<Authenticated, ApiError> {
+        if let Some(user) = self.session_user(headers) {
+            return Ok(Authenticated { user });
+        }
+        let (user, password) = basic::credentials(headers).ok_or(ApiError::NoSession)?;
+        self.check(&user, password, true).await?;
+        Ok(Authenticated { user })
+    }
+}
+
+/// The session ids in a request's cookies: one client sends back attributes and all.
+fn session_ids(headers: &HeaderMap) -> impl Iterator<Item = SessionId> + '_ {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+    cookies.flat_map(|cookie| cookie.split(COOKIE).skip(1)).filter_map(SessionId::at_start)
+}
+
+/// Lets a request pass if its sender is known, and says who it is.
+pub(super) async fn require<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let sender = api.auth.sender(request.headers()).await?;
+    request.extensions_mut().insert(sender);
+    Ok(next.run(request).await)
+}
+
+/// `POST /ws.v1/login`: a form with `username` and `password`.
+pub(super) async fn login<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) -> Result<Response, ApiError> {
+    let (user, password) = form(request).await?;
+    let password_hash = api.auth.check(&user, password, false).await?;
+    let id = SessionId::draw::<R>();
+    lock(&api.auth.sessions).open(R::now(), id, sessions::Session { user, password_hash });
+    let cookie = format!("{COOKIE}{id}; Path=/; secure");
+    let cookie = HeaderValue::from_str(&cookie).expect("hex digits are lawful in a header");
+    Ok(([(header::SET_COOKIE, cookie)], "Successful Authentication.\n").into_response())
+}
+
+/// `GET /ws.v1/logout`: ends the session.
+pub(super) async fn logout<R: Runtime>(State(api): State<Arc<Api<R>>>, headers: HeaderMap) -> Response {
+    let mut sessions = lock(&api.auth.sessions);
+    session_ids(&headers).for_each(|id| sessions.close(id));
+    "Logged out.\n".into_response()
+}
+
+/// User and password of a login form, whatever its `Content-Type` says.
+async fn form(request: Request) -> Result<(String, String), ApiError> {
+    let bytes = json::bytes(request.into_body(), FORM_MAX).await?;
+    let typed = Request::post("/").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let typed = typed.body(bytes.into()).expect("a lawful request");
+    let unread = |error| ApiError::Invalid(format!("the login form cannot be read: {error}"));
+    let Form(fields) = Form::<Vec<(String, String)>>::from_request(typed, &()).await.map_err(unread)?;
+    let field = |name: &str| {
+        let found = fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        found.ok_or_else(|| ApiError::Invalid(format!("the login form lacks {name}")))
+    };
+    Ok((field("username")?, field("password")?))
+}

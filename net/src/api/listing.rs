@@ -1,0 +1,142 @@
+//! Answers a list: walks the objects of a kind from a cursor on, in uuid order, a stretch at a time.
+//!
+//! The controller's state is locked for one stretch only, so that a list of everything delays nobody; what is
+//! created or deleted meanwhile may or may not be shown, but an object that existed throughout always is, since its
+//! place in the order never changes. Start at [`list`].
+
+use super::error::ApiError;
+use super::kinds::{Row, Under, Uuids, row};
+use super::query::ListQuery;
+use crate::controller::{Handle, State};
+use selvedge_core::nib::{Nib, Refusal};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use uuid::Uuid;
+
+/// Objects looked at under one lock.
+const STRETCH: usize = 512;
+
+/// A page of a list.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct Page {
+    /// The objects.
+    pub results: Vec<Value>,
+    /// How many objects fit, over all pages; on the first page only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_count: Option<usize>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_cursor: Option<String>,
+}
+
+/// A page of the objects of a kind.
+///
+/// # Errors
+/// If the parent does not exist.
+pub(super) fn list(handle: &Handle, row: &Row, under: Under, query: &ListQuery) -> Result<Page, ApiError> {
+    let mut scan = Scan::new(row, under, query);
+    while !handle.read(|state| scan.stretch(state))? {}
+    Ok(scan.page())
+}
+
+/// Visits all objects of a kind, a stretch at a time.
+pub(super) fn each(handle: &Handle, row: &Row, mut visit: impl FnMut(&State, Uuid)) {
+    let mut after = None;
+    loop {
+        let seen = handle.read(|state| {
+            let stretch: Vec<Uuid> = (row.uuids)(&state.nib, None, after).take(STRETCH).collect();
+            stretch.iter().for_each(|uuid| visit(state, *uuid));
+            stretch
+        });
+        match seen.last() {
+            Some(last) => after = Some(*last),
+            None => return,
+        }
+    }
+}
+
+/// A walk on its way.
+struct Scan<'q> {
+    row: &'q Row,
+    under: Under,
+    query: &'q ListQuery,
+    only: Option<BTreeSet<Uuid>>,
+    after: Option<Uuid>,
+    results: Vec<Value>,
+    last_shown: Option<Uuid>,
+    fitting: usize,
+}
+
+impl<'q> Scan<'q> {
+    fn new(row: &'q Row, under: Under, query: &'q ListQuery) -> Scan<'q> {
+        Scan {
+            row,
+            under,
+            query,
+            only: query.conditions.only(),
+            after: query.cursor,
+            results: Vec::new(),
+            last_shown: None,
+            fitting: 0,
+        }
+    }
+
+    /// Looks at the next objects; says whether nothing more needs to be looked at.
+    fn stretch(&mut self, state: &State) -> Result<bool, ApiError> {
+        self.check_parent(&state.nib)?;
+        let stretch: Vec<Uuid> = self.uuids(&state.nib).take(STRETCH).collect();
+        for uuid in &stretch {
+            self.after = Some(*uuid);
+            if self.query.conditions.hold(self.row, state, self.under, uuid) {
+                self.fits(state, uuid);
+            }
+            if self.query.cursor.is_some() && self.more() {
+                return Ok(true);
+            }
+        }
+        Ok(stretch.len() < STRETCH)
+    }
+
+    fn check_parent(&self, nib: &Nib) -> Result<(), ApiError> {
+        match (self.under, self.row.parent) {
+            (Under::Parent(uuid), Some(kind)) if !row(kind).exists(nib, Under::Any, &uuid) => {
+                Err(Refusal::NotFound { kind, uuid }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn uuids<'a>(&'a self, nib: &'a Nib) -> Uuids<'a> {
+        let from = self.after.map_or(Bound::Unbounded, Bound::Excluded);
+        match (&self.only, self.under) {
+            (Some(only), _) => Box::new(only.range((from, Bound::Unbounded)).copied()),
+            (None, Under::Parent(parent)) => (self.row.uuids)(nib, Some(parent), self.after),
+            (None, Under::Any) => (self.row.uuids)(nib, None, self.after),
+        }
+    }
+
+    fn fits(&mut self, state: &State, uuid: &Uuid) {
+        self.fitting += 1;
+        if self.results.len() < self.query.page_length {
+            self.results.extend(self.query.shown.render(self.row, state, uuid));
+            self.last_shown = Some(*uuid);
+        }
+    }
+
+    /// Whether more objects fit than the page holds.
+    fn more(&self) -> bool {
+        self.fitting > self.results.len()
+    }
+
+    fn page(self) -> Page {
+        let more = self.more();
+        let cursor = self.last_shown.filter(|_| more).map(|uuid| uuid.simple().to_string());
+        Page {
+            results: self.results,
+            result_count: self.query.cursor.is_none().then_some(self.fitting),
+            page_cursor: cursor,
+        }
+    }
+}

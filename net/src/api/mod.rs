@@ -1,0 +1,141 @@
+//! The northbound REST API, `/ws.v1`: what users and other programs change the network with.
+//!
+//! Everything about a kind of resource comes from one row of one table, [`kinds`]: its routes, lists, filters,
+//! relations, statuses and its part of the OpenAPI document. A request passes [`shell`] (headers, log), [`auth`]
+//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`] or [`realisation`]. Reading and changing
+//! goes through the controller's [`Handle`] and nothing else.
+//!
+//! The dialect is that of NVP, kept to what its clients depend on: statuses, header forms, one-line JSON with a
+//! space after each colon and comma ([`json`]).
+//!
+//! Start at [`router`]; [`serve()`] puts it on a listener.
+//!
+//! Ideal vs now: every user is an administrator ([`Authenticated`] is where roles will go), and sessions are those
+//! of one controller.
+
+mod attachment;
+pub mod auth;
+mod certificate;
+mod cluster;
+mod error;
+mod json;
+mod kinds;
+mod listing;
+mod openapi;
+mod query;
+mod realisation;
+mod resources;
+pub mod schema;
+mod serve;
+mod shell;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use auth::Authenticated;
+pub use serve::{Peer, serve};
+
+use crate::controller::{Handle, State};
+use crate::runtime::Runtime;
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::routing::{get, post};
+
+use selvedge_core::ids::Revision;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
+
+/// Where all resources live.
+const ROOT: &str = "/ws.v1";
+
+/// What the API says about the controller it speaks for.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// The `Server` header: `<word>/<major>.<minor>[.<more>]`. Clients derive from it which dialect they speak.
+    pub server: String,
+    /// This controller's name in the cluster.
+    pub node_uuid: Uuid,
+    /// Where clients reach the API: `pssl:<address>:<port>` with TLS, `ptcp:<address>:<port>` without.
+    pub listen_addr: String,
+    /// The highest revision that other members of the cluster are known to hold; 0 if there are none.
+    pub known_revision: Arc<AtomicU64>,
+}
+
+impl Default for ApiConfig {
+    fn default() -> ApiConfig {
+        ApiConfig {
+            server: "NVP/4.2.1.35000".to_string(),
+            node_uuid: Uuid::nil(),
+            listen_addr: "pssl:127.0.0.1:443".to_string(),
+            known_revision: Arc::default(),
+        }
+    }
+}
+
+/// A `Server` header that clients would choke on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no server version: it must read <word>/<major>.<minor>, and may go on after another dot")]
+pub struct BadServer(String);
+
+impl ApiConfig {
+    /// The product version: the part of `server` behind the slash.
+    fn version(&self) -> &str {
+        self.server.split_once('/').map_or("", |(_, version)| version)
+    }
+
+    fn server_header(&self) -> Result<HeaderValue, BadServer> {
+        let bad = || BadServer(self.server.clone());
+        let (word, version) = self.server.split_once('/').ok_or_else(bad)?;
+        let mut numbers = version.split('.').map(|part| part.parse::<u32>().is_ok());
+        let sound = !word.is_empty() && numbers.next() == Some(true) && numbers.next() == Some(true);
+        HeaderValue::from_str(&self.server).ok().filter(|_| sound).ok_or_else(bad)
+    }
+}
+
+/// What all requests share.
+struct Api<R> {
+    handle: Handle,
+    config: ApiConfig,
+    auth: auth::Auth<R>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R: Runtime> Api<R> {
+    /// The newest revision that anyone in the cluster is known to hold.
+    fn newest_known(&self, state: &State) -> Revision {
+        state.nib.revision().max(Revision(self.config.known_revision.load(Ordering::Relaxed)))
+    }
+}
+
+/// The API of a controller, to be served.
+///
+/// # Errors
+/// If [`ApiConfig::server`] is not of the form that clients need.
+pub fn router<R: Runtime>(handle: Handle, config: ApiConfig) -> Result<Router, BadServer> {
+    let server = config.server_header()?;
+    let auth = auth::Auth::new(handle.clone());
+    let api = Arc::new(Api::<R> { handle, config, auth, runtime: PhantomData });
+    let open = Router::new()
+        .route("/ws.v1/login", post(auth::login::<R>))
+        .route("/ws.v1/openapi.json", get(openapi::document))
+        .route("/healthz", get(shell::healthy))
+        .route("/readyz", get(shell::ready::<R>));
+    let closed = Router::new()
+        .route("/ws.v1/logout", get(auth::logout::<R>))
+        .route("/ws.v1/realisation", get(realisation::show::<R>))
+        .merge(resources::routes::<R>())
+        .merge(cluster::routes::<R>())
+        .merge(openapi::routes::<R>())
+        .method_not_allowed_fallback(shell::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(api.clone(), shell::fresh_enough::<R>))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require::<R>));
+    let shell = shell::Shell { server, api: api.clone() };
+    Ok(open
+        .merge(closed)
+        .method_not_allowed_fallback(shell::method_not_allowed)
+        .fallback(shell::not_found)
+        .layer(axum::middleware::from_fn_with_state(Arc::new(shell), shell::around::<R>))
+        .with_state(api))
+}

@@ -1,0 +1,380 @@
+//! What a list is asked for: paging, fields, relations and filters, read from a query string.
+//!
+//! A filter's value may begin with an operator: `=` and `!=` compare whole values, `~` and `!~` match a pattern (a
+//! glob over the whole value if it has a `*`, else a substring). No operator means equal. A field asked for several
+//! times may have any of the positive values and none of the negative ones. `tag` and `tag_scope` are and-ed: every
+//! scope must be on the object, and every tag must be in one of those scopes, or in any if none is asked for.
+//!
+//! A filter that the kind does not have is refused: left out silently, it would return what was not asked for.
+//! Start at [`ListQuery::parse`].
+
+use super::error::ApiError;
+use super::kinds::{Filter, Find, Row, Under};
+use crate::controller::State;
+use axum::extract::Query;
+use axum::http::Uri;
+use selvedge_core::nib::{Common, Tag};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Objects on a page if the query does not say.
+pub(super) const PAGE_LENGTH_DEFAULT: usize = 1000;
+/// Most objects on a page; more are not refused, only not sent at once.
+pub(super) const PAGE_LENGTH_MAX: usize = 5000;
+
+/// The pairs of a query string. Empty ones and lone `&` are nothing.
+pub(super) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, ApiError> {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    query.map(|Query(pairs)| pairs).map_err(|error| ApiError::Invalid(format!("the query cannot be read: {error}")))
+}
+
+/// Which fields of an object are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fields {
+    /// Nothing was asked.
+    #[default]
+    Unsaid,
+    /// All.
+    All,
+    /// These, if they exist.
+    Named(BTreeSet<String>),
+}
+
+/// What each object is sent with, whatever was asked for.
+const ALWAYS: [&str; 3] = ["_href", "_schema", "type"];
+
+impl Fields {
+    fn add(&mut self, value: &str) {
+        let names: BTreeSet<String> = words(value).map(String::from).collect();
+        match self {
+            _ if names.contains("*") => *self = Fields::All,
+            Fields::All => {}
+            Fields::Unsaid => *self = Fields::Named(names),
+            Fields::Named(known) => known.extend(names),
+        }
+    }
+
+    /// Keeps what was asked for; for a list, nothing asked means the uuid.
+    pub(super) fn keep(&self, map: &mut Map<String, Value>) {
+        match self {
+            Fields::All => {}
+            Fields::Unsaid => map.retain(|name, _| name == "uuid" || ALWAYS.contains(&name.as_str())),
+            Fields::Named(names) => map.retain(|name, _| names.contains(name) || ALWAYS.contains(&name.as_str())),
+        }
+    }
+}
+
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+/// What is shown of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub fields: Fields,
+    /// Names of relations, known or not.
+    pub relations: BTreeSet<String>,
+}
+
+impl Shown {
+    /// Reads it from a query.
+    pub(super) fn of_list(pairs: &[(String, String)]) -> Shown {
+        let mut shown = Shown::default();
+        for (name, value) in pairs {
+            shown.take(name, value);
+        }
+        shown
+    }
+
+    /// Reads it from a query; for one object, nothing asked means everything.
+    pub(super) fn of_object(pairs: &[(String, String)]) -> Shown {
+        let mut shown = Shown::of_list(pairs);
+        if shown.fields == Fields::Unsaid {
+            shown.fields = Fields::All;
+        }
+        shown
+    }
+
+    /// Takes a parameter if it is about what is shown.
+    fn take(&mut self, name: &str, value: &str) -> bool {
+        match name {
+            "fields" => self.fields.add(value),
+            "relations" => self.relations.extend(words(value).map(String::from)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// An object as it is sent.
+    pub(super) fn render(&self, row: &Row, state: &State, uuid: &Uuid) -> Option<Value> {
+        let mut map = row.render(&state.nib, uuid)?;
+        self.fields.keep(&mut map);
+        if !self.relations.is_empty() {
+            let asked = row.relations.iter().filter(|relation| self.relations.contains(relation.name));
+            let found = asked.filter_map(|relation| Some((relation.name.into(), (relation.look)(state, uuid)?)));
+            map.insert("_relations".into(), Value::Object(found.collect()));
+        }
+        Some(Value::Object(map))
+    }
+}
+
+/// One comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Test {
+    negative: bool,
+    pattern: bool,
+    text: String,
+}
+
+impl Test {
+    fn parse(value: &str) -> Test {
+        let (negative, pattern, text) = match value {
+            _ if value.starts_with("!=") => (true, false, &value[2..]),
+            _ if value.starts_with("!~") => (true, true, &value[2..]),
+            _ if value.starts_with('=') => (false, false, value.trim_start_matches('=')),
+            _ if value.starts_with('~') => (false, true, &value[1..]),
+            _ => (false, false, value),
+        };
+        Test { negative, pattern, text: text.to_string() }
+    }
+
+    /// Whether a value is what the text says, the sign left aside.
+    fn fits(&self, value: &str) -> bool {
+        match self.pattern {
+            false => value == self.text,
+            true if self.text.contains('*') => glob(self.text.as_bytes(), value.as_bytes()),
+            true => value.contains(&self.text),
+        }
+    }
+}
+
+/// Whether a value is of a pattern in which `*` stands for anything. Linear in memory, and never worse than the
+/// product of both lengths in time.
+fn glob(pattern: &[u8], value: &[u8]) -> bool {
+    let (mut p, mut v) = (0, 0);
+    let mut retry = None;
+    while v < value.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p, v));
+                p += 1;
+            }
+            Some(byte) if *byte == value[v] => (p, v) = (p + 1, v + 1),
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    (p, v) = (star + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// All comparisons of one field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tests(Vec<Test>);
+
+impl Tests {
+    /// Whether a field with these values passes. An absent one has none.
+    fn hold(&self, values: &[&str]) -> bool {
+        let (negative, positive): (Vec<&Test>, Vec<&Test>) = self.0.iter().partition(|test| test.negative);
+        let any = |test: &Test| values.iter().any(|value| test.fits(value));
+        (positive.is_empty() || positive.iter().any(|test| any(test))) && !negative.iter().any(|test| any(test))
+    }
+}
+
+/// Which objects a list holds.
+#[derive(Default)]
+pub(super) struct Conditions {
+    uuid: Tests,
+    display_name: Tests,
+    scopes: Vec<Test>,
+    tags: Vec<Test>,
+    others: Vec<(&'static Filter, Tests)>,
+}
+
+impl Conditions {
+    fn add(&mut self, row: &'static Row, name: &str, value: &str) -> Result<(), ApiError> {
+        let test = Test::parse(value);
+        match name {
+            "uuid" => self.uuid.0.push(Test { text: test.text.to_lowercase(), ..test }),
+            "display_name" => self.display_name.0.push(test),
+            "tag" | "tag_scope" if !row.tagged => {}
+            "tag" => self.tags.push(test),
+            "tag_scope" => self.scopes.push(test),
+            _ if name.starts_with('_') => {}
+            _ => self.add_other(row, name, test)?,
+        }
+        Ok(())
+    }
+
+    fn add_other(&mut self, row: &'static Row, name: &str, test: Test) -> Result<(), ApiError> {
+        let unknown = || {
+            let shown: String = name.chars().take(64).collect();
+            let known: Vec<&str> = row.filters.iter().map(|filter| filter.name).collect();
+            let known = [&["uuid", "display_name", "tag", "tag_scope"][..], &known].concat().join(", ");
+            ApiError::Invalid(format!("{} lists cannot be filtered by '{shown}', only by {known}", row.segment))
+        };
+        let filter = row.filters.iter().find(|filter| filter.name == name).ok_or_else(unknown)?;
+        match self.others.iter_mut().find(|(known, _)| known.name == name) {
+            Some((_, tests)) => tests.0.push(test),
+            None => self.others.push((filter, Tests(vec![test]))),
+        }
+        Ok(())
+    }
+
+    /// The only objects that can fit, if the query names them.
+    pub(super) fn only(&self) -> Option<BTreeSet<Uuid>> {
+        let positive = self.uuid.0.iter().filter(|test| !test.negative);
+        let mut named = None;
+        for test in positive {
+            if test.pattern {
+                return None;
+            }
+            let named: &mut BTreeSet<Uuid> = named.get_or_insert_default();
+            named.extend(test.text.parse::<Uuid>().ok());
+        }
+        named
+    }
+
+    /// Whether an object fits. What is cheap comes first.
+    pub(super) fn hold(&self, row: &Row, state: &State, under: Under, uuid: &Uuid) -> bool {
+        let Some(common) = (row.common)(&state.nib, uuid) else { return false };
+        row.exists(&state.nib, under, uuid)
+            && (self.uuid.0.is_empty() || self.uuid.hold(&[&uuid.to_string()]))
+            && self.display_name.hold(&[common.display_name.as_deref().unwrap_or_default()])
+            && self.tags_hold(common)
+            && (self.others.is_empty() || self.others_hold(row, state, uuid))
+    }
+
+    fn tags_hold(&self, common: &Common) -> bool {
+        let tags = &common.tags;
+        let any = |test: &Test, texts: &mut dyn Iterator<Item = &str>| {
+            let mut texts = texts.map(|text| test.fits(text));
+            texts.any(|fits| fits) != test.negative
+        };
+        let asked = |tag: &&Tag| {
+            let mut positive = self.scopes.iter().filter(|test| !test.negative).peekable();
+            positive.peek().is_none() || positive.any(|test| test.fits(&tag.scope))
+        };
+        self.scopes.iter().all(|test| any(test, &mut tags.iter().map(|tag| tag.scope.as_str())))
+            && self.tags.iter().all(|test| any(test, &mut tags.iter().filter(asked).map(|tag| tag.tag.as_str())))
+    }
+
+    fn others_hold(&self, row: &Row, state: &State, uuid: &Uuid) -> bool {
+        let needs_fields = self.others.iter().any(|(filter, _)| !matches!(filter.find, Find::Look(_)));
+        let fields = needs_fields.then(|| (row.fields)(&state.nib, uuid)).flatten().unwrap_or_default();
+        self.others.iter().all(|(filter, tests)| {
+            let values: Vec<String> = match &filter.find {
+                Find::Field(name) => fields.get(*name).map(texts).unwrap_or_default(),
+                Find::Each(list, name) => {
+                    let items = fields.get(*list).and_then(Value::as_array).into_iter().flatten();
+                    items.filter_map(|item| item.get(*name)).flat_map(texts).collect()
+                }
+                Find::Look(look) => look(state, uuid).into_iter().collect(),
+            };
+            tests.hold(&values.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+    }
+}
+
+/// What a filter compares of a JSON value: strings as they are, numbers, booleans and null as JSON writes them.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => vec![value.to_string()],
+        Value::Object(_) => Vec::new(),
+    }
+}
+
+/// What a list is asked for.
+#[derive(Default)]
+pub(super) struct ListQuery {
+    /// Most objects on the page; 0 asks only how many there are.
+    pub page_length: usize,
+    /// The page begins after this object; none is the first page.
+    pub cursor: Option<Uuid>,
+    pub shown: Shown,
+    pub conditions: Conditions,
+}
+
+impl ListQuery {
+    /// Reads what is asked of a list of a kind.
+    ///
+    /// # Errors
+    /// Names the parameter that is wrong.
+    pub(super) fn parse(row: &'static Row, pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
+        let mut query = ListQuery { page_length: PAGE_LENGTH_DEFAULT, ..ListQuery::default() };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "_page_length" => query.page_length = page_length(value)?,
+                "_page_cursor" => query.cursor = Some(cursor(value)?),
+                _ if query.shown.take(name, value) => {}
+                _ => query.conditions.add(row, name, value)?,
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn page_length(value: &str) -> Result<usize, ApiError> {
+    let number = value.parse::<u64>();
+    let number = number.map_err(|_| ApiError::Invalid("_page_length: it must be a number, 0 or more".into()))?;
+    Ok(usize::try_from(number).map_or(PAGE_LENGTH_MAX, |number| number.min(PAGE_LENGTH_MAX)))
+}
+
+/// A cursor is the last object of the page before, without hyphens.
+fn cursor(value: &str) -> Result<Uuid, ApiError> {
+    let uuid = (value.len() == 32).then(|| Uuid::try_parse(value).ok()).flatten();
+    uuid.ok_or_else(|| ApiError::Invalid("_page_cursor: it is not one that a page of this list ended with".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn operators() {
+        let check = |filters: &[&str], value: &str, want: bool| {
+            let tests = Tests(filters.iter().map(|filter| Test::parse(filter)).collect());
+            assert_eq!(tests.hold(&[value]), want, "{filters:?} {value}");
+        };
+        check(&["a"], "a", true);
+        check(&["=a"], "a", true);
+        check(&["==a"], "a", true);
+        check(&["a"], "ab", false);
+        check(&["!=a"], "b", true);
+        check(&["!=a"], "a", false);
+        check(&["~b"], "abc", true);
+        check(&["~a*c"], "abc", true);
+        check(&["~b*"], "abc", false);
+        check(&["!~b"], "abc", false);
+        check(&["a", "b"], "b", true);
+        check(&["!=a", "!=b"], "b", false);
+        check(&["~a", "!=ab"], "ab", false);
+        check(&[], "x", true);
+        check(&["~"], "x", true);
+        assert!(!Tests(vec![Test::parse("a")]).hold(&[]), "an absent field equals nothing");
+        assert!(Tests(vec![Test::parse("!=a")]).hold(&[]));
+    }
+
+    fn slow_glob(pattern: &[u8], value: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => value.is_empty(),
+            Some((b'*', rest)) => (0..=value.len()).any(|n| slow_glob(rest, &value[n..])),
+            Some((byte, rest)) => value.first() == Some(byte) && slow_glob(rest, &value[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn globs_match_like_their_definition(pattern in "[ab*]{0,8}", value in "[ab]{0,8}") {
+            prop_assert_eq!(glob(pattern.as_bytes(), value.as_bytes()), slow_glob(pattern.as_bytes(), value.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What is known of switches, ports and transport nodes, as opposed to what was configured.
+//!
+//! All of it is computed from the controller's state at the moment of asking; nothing here is stored. A port is up
+//! when its VIF was seen, and fabric-up when the transport node that has it is connected, without problems, and
+//! holds the port's latest change: "up" is never said too early.
+//!
+//! Start at [`logical_port`]; [`down`] gives the reasons.
+
+use super::schema::{
+    ConnectionStatus, LogicalSwitchPortStatus, LogicalSwitchStatus, NodeCounters, NodeRepair, SessionStatus,
+    TransportNodeStatus,
+};
+use crate::controller::{Connection, NodeState, State};
+use selvedge_core::ids::Revision;
+use selvedge_core::nib::{Attachment, Location, PortRecord};
+use std::time::SystemTime;
+use uuid::Uuid;
+
+/// A time for people and programs: RFC 3339, UTC.
+pub(super) fn timestamp(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// The status of a logical port.
+pub(super) fn logical_port(state: &State, uuid: Uuid) -> Option<LogicalSwitchPortStatus> {
+    let port = state.nib.ports().get(&uuid)?;
+    let location = state.nib.port_location(port);
+    let reason = down(state, port, location.as_ref());
+    let node = location.as_ref().map(|location| location.node);
+    Some(LogicalSwitchPortStatus {
+        admin_status_enabled: port.config.admin_status_enabled,
+        link_status_up: location.is_some(),
+        fabric_status_up: reason.is_none(),
+        transport_node_uuid: node.map(|node| node.to_string()),
+        vif_interface: location.as_ref().map(|location| location.claim.observed.interface.clone()),
+        realised: node.and_then(|node| state.nodes.get(&node)).is_some_and(|node| holds(node, port.touched)),
+        desired_revision: port.touched.0,
+        reason,
+    })
+}
+
+/// Whether a port's traffic can pass, as far as its own transport node is concerned.
+pub(super) fn fabric_up(state: &State, port: &PortRecord) -> bool {
+    down(state, port, state.nib.port_location(port).as_ref()).is_none()
+}
+
+/// Why a port is not up, for an operator; nothing if it is.
+fn down(state: &State, port: &PortRecord, location: Option<&Location<'_>>) -> Option<String> {
+    if !port.config.admin_status_enabled {
+        return Some("the port is administratively down".into());
+    }
+    let Some(location) = location else { return Some(unplugged(&port.attachment)) };
+    let node = match state.nodes.get(&location.node) {
+        None => Err("has not connected since the controller started".to_string()),
+        Some(node) => match trouble(node) {
+            Some(trouble) => Err(trouble),
+            None if !holds(node, port.touched) => Err("does not hold the port's latest change yet".into()),
+            None => Ok(()),
+        },
+    };
+    node.err().map(|why| format!("transport node {} {why}", location.node))
+}
+
+fn unplugged(attachment: &Attachment) -> String {
+    match attachment {
+        Attachment::None => "nothing is plugged into the port".into(),
+        Attachment::Vif { vif_uuid } => format!("VIF {vif_uuid} is on no transport node that takes part"),
+    }
+}
+
+/// What keeps a transport node from carrying traffic as it should.
+fn trouble(node: &NodeState) -> Option<String> {
+    match (&node.ovsdb, &node.openflow, node.problems.values().next()) {
+        (None, _, _) => Some("has no OVSDB session".into()),
+        (Some(_), None, _) => Some("has no OpenFlow session".into()),
+        (Some(_), Some(_), Some(problem)) => Some(format!("has a problem: {problem}")),
+        (Some(_), Some(_), None) => None,
+    }
+}
+
+/// Whether a transport node is known to hold a revision that concerns it.
+fn holds(node: &NodeState, revision: Revision) -> bool {
+    let before = Revision(revision.0.saturating_sub(1));
+    node.progress.as_ref().is_some_and(|progress| !progress.lacks(before, revision))
+}
+
+/// The status of a logical switch.
+pub(super) fn logical_switch(state: &State, uuid: Uuid) -> Option<LogicalSwitchStatus> {
+    state.nib.switches().get(&uuid)?;
+    let mut status = LogicalSwitchStatus { fabric_status: true, ..LogicalSwitchStatus::default() };
+    for (_, port) in state.nib.ports_of(uuid) {
+        let location = state.nib.port_location(port);
+        status.lport_count += 1;
+        status.lport_admin_up_count += u64::from(port.config.admin_status_enabled);
+        status.lport_link_up_count += u64::from(location.is_some());
+        status.lport_fabric_up_count += u64::from(down(state, port, location.as_ref()).is_none());
+        if let Some(location) = location {
+            let sound = state.nodes.get(&location.node).is_some_and(|node| trouble(node).is_none());
+            status.fabric_status &= sound;
+        }
+    }
+    Some(status)
+}
+
+/// The status of a transport node.
+pub(super) fn transport_node(state: &State, uuid: Uuid) -> Option<TransportNodeStatus> {
+    let record = state.nib.nodes().get(&uuid)?;
+    let unseen = NodeState::default();
+    let node = state.nodes.get(&uuid).unwrap_or(&unseen);
+    let now = state.nib.revision();
+    let counters = node.counters;
+    let repairs = node.repairs.iter();
+    Some(TransportNodeStatus {
+        connection: ConnectionStatus {
+            connected: node.connected(),
+            ovsdb: node.ovsdb.as_ref().map(session),
+            openflow: node.openflow.as_ref().map(session),
+        },
+        realised_revision: node.realised(now).map(|revision| revision.0),
+        config_revision: now.0,
+        problems: node.problems.values().cloned().collect(),
+        repairs: repairs.map(|repair| NodeRepair { at: timestamp(repair.at), what: repair.what.clone() }).collect(),
+        counters: NodeCounters {
+            flow_mods: counters.flow_mods,
+            group_mods: counters.group_mods,
+            bundles: counters.bundles,
+            ovsdb_transactions: counters.ovsdb_transactions,
+            openflow_sessions: counters.openflow_sessions,
+            ovsdb_sessions: counters.ovsdb_sessions,
+            repairs: counters.repairs,
+        },
+        ovs_version: node.ovs_version.clone(),
+        vif_count: record.vifs.len() as u64,
+    })
+}
+
+fn session(connection: &Connection) -> SessionStatus {
+    SessionStatus { peer: connection.peer.to_string(), since: timestamp(connection.since) }
+}
