@@ -76,7 +76,7 @@ pub async fn serve<R: Runtime>(
     }
     stopping.notify_waiters();
     // Connections end by themselves at the same deadline; those that have not by then are given up.
-    let _ = R::before(R::now() + STOPPING_MAX, slots.acquire_many(CONNECTIONS_MAX)).await;
+    let _ = R::before(R::now() + STOPPING_MAX, slots.clone().acquire_many_owned(CONNECTIONS_MAX)).await;
 }
 
 async fn connection<R: Runtime>(

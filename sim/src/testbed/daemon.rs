@@ -244,7 +244,7 @@ impl Daemon {
     }
 
     fn as_admin<'a>(&self, tool: &'a mut Command) -> &'a mut Command {
-        tool.arg("--data-dir").arg(&self.directory)
+        tool.arg("--api").arg(format!("{MANAGEMENT_IP}:{API_PORT}")).arg("--data-dir").arg(&self.directory)
     }
 
     fn trouble(&self, problem: String) -> Error {

@@ -1,0 +1,262 @@
+//! Starts a controller, and stops it when it is told to. Start at [`run`].
+
+use super::addresses::local_addresses;
+use super::banner::{Listening, banner};
+use super::config::Config;
+use crate::api::{self, ApiConfig, auth};
+use crate::controller::{self, Handle, Protocol, SubmitError};
+use crate::runtime::{HostDisk, Listener, Runtime, Tokio};
+use crate::southbound::{self, Entrance, Southbound};
+use crate::store::{Store, StoreError};
+use crate::tls::{self, Authority, AuthorityError};
+use selvedge_core::nib::Command;
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// The user that is made on first start.
+const ADMIN: &str = "admin";
+/// Holds that user's first password.
+const PASSWORD_FILE: &str = "admin-password";
+
+/// Why a controller did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The data directory cannot be used.
+    #[error("data directory {}: {why}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+    /// The store cannot be used.
+    #[error("data directory {}: {why}", path.display())]
+    Store {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: StoreError,
+    },
+    /// The certificate authority cannot be used.
+    #[error("certificate authority: {0}")]
+    Authority(#[from] AuthorityError),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {at} for {what}: {why}; is another controller running, or is the port privileged?")]
+    Listen {
+        /// For what.
+        what: &'static str,
+        /// Where.
+        at: SocketAddr,
+        /// Why.
+        why: io::Error,
+    },
+    /// The `Server` header is not one.
+    #[error("--server: {0}")]
+    Server(#[from] api::BadServer),
+    /// The first user cannot be made.
+    #[error("cannot make the user {ADMIN}: {0}")]
+    Admin(#[from] SubmitError),
+    /// The disk failed while running.
+    #[error("stopping, since nobody knows what is durable: {0}")]
+    Disk(StoreError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Runs a controller until SIGTERM or SIGINT. `announce` is told what to print when it is up.
+///
+/// # Errors
+/// If it cannot start, or its disk fails.
+pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), DaemonError> {
+    let directory = &config.data_dir;
+    make_directory(directory)?;
+    // First of all, since it is what a second instance is refused by.
+    let store_error = |why| DaemonError::Store { path: directory.clone(), why };
+    let (store, nib) = Store::open(&HostDisk(directory.clone())).map_err(store_error)?;
+    let (authority, _) = Authority::open(directory)?;
+    let addresses = local_addresses();
+    let credentials = authority.controller(&certificate_names(&config.names), &addresses)?;
+    let (handle, core) = controller::run::<Tokio>(store, nib);
+    let stopping = Stopping::default();
+    let ended = stopping.clone();
+    let (failed, failure) = tokio::sync::oneshot::channel();
+    Tokio::spawn("core", async move {
+        if let Err(error) = core.await {
+            // Nobody listens any more only if the daemon is stopping anyway.
+            let _ = failed.send(error);
+        }
+        ended.stop();
+    });
+
+    let password = directory.join(PASSWORD_FILE);
+    make_admin(&handle, &password).await?;
+    let node_uuid = Uuid::from_bytes(authority.fingerprint().head());
+    let listening = listen(&config, &handle, &credentials, node_uuid, &stopping).await?;
+    announce(&banner(&config, &listening, reachable(&addresses), &password));
+    tokio::select! {
+        biased;
+        error = failure => return error.map_or(Ok(()), |error| Err(DaemonError::Disk(error))),
+        signal = signal() => signal.map_err(DaemonError::Signals)?,
+    }
+    tracing::info!("stopping");
+    stopping.stop();
+    listening.api_ended.await;
+    Ok(())
+}
+
+/// What is up.
+struct Up<F> {
+    at: Listening,
+    api_ended: F,
+}
+
+impl<F> std::ops::Deref for Up<F> {
+    type Target = Listening;
+
+    fn deref(&self) -> &Listening {
+        &self.at
+    }
+}
+
+/// Tells every listener to stop. Clones are the same.
+#[derive(Clone, Debug, Default)]
+struct Stopping(Arc<(Notify, std::sync::atomic::AtomicBool)>);
+
+impl Stopping {
+    fn stop(&self) {
+        self.0.1.store(true, std::sync::atomic::Ordering::Release);
+        self.0.0.notify_waiters();
+    }
+
+    async fn stopped(self) {
+        let notified = self.0.0.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.0.1.load(std::sync::atomic::Ordering::Acquire) {
+            notified.await;
+        }
+    }
+}
+
+async fn listen(
+    config: &Config,
+    handle: &Handle,
+    credentials: &tls::Credentials,
+    node_uuid: Uuid,
+    stopping: &Stopping,
+) -> Result<Up<impl Future<Output = ()>>, DaemonError> {
+    let (api, api_at) = bind("the API", config.api).await?;
+    let (ovsdb, ovsdb_at) = bind("OVSDB", config.ovsdb).await?;
+    let (openflow, openflow_at) = bind("OpenFlow", config.openflow).await?;
+    let southbound_tls = Some(tls::southbound_config(credentials)?);
+    let mut entrances = vec![
+        Entrance { listener: ovsdb, protocol: Protocol::Ovsdb, tls: southbound_tls.clone() },
+        Entrance { listener: openflow, protocol: Protocol::OpenFlow, tls: southbound_tls },
+    ];
+    let mut plain_port = None;
+    if let Some(at) = config.openflow_tcp {
+        let (listener, at) = bind("OpenFlow over plain TCP", at).await?;
+        plain_port = Some(at.port());
+        entrances.push(Entrance { listener, protocol: Protocol::OpenFlow, tls: None });
+    }
+    if let Some(at) = config.ovsdb_tcp {
+        let (listener, _) = bind("OVSDB over plain TCP", at).await?;
+        entrances.push(Entrance { listener, protocol: Protocol::Ovsdb, tls: None });
+    }
+    let shared = Arc::new(Southbound {
+        handle: handle.clone(),
+        openflow_port: openflow_at.port(),
+        openflow_plain_port: plain_port,
+    });
+    for entrance in entrances {
+        let serving = southbound::serve::<Tokio>(entrance, shared.clone(), stopping.clone().stopped());
+        Tokio::spawn("southbound listener", serving);
+    }
+    let api_config = ApiConfig {
+        server: config.server.clone(),
+        node_uuid,
+        listen_addr: format!("pssl:{api_at}"),
+        ..ApiConfig::default()
+    };
+    let router = api::router::<Tokio>(handle.clone(), api_config)?;
+    let api_tls = Some(tls::northbound_config(credentials)?);
+    let (ended, api_ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = api::serve::<Tokio>(api, api_tls, router, stopping.clone().stopped());
+    Tokio::spawn("api listener", async move {
+        serving.await;
+        drop(ended);
+    });
+    let at = Listening { api: api_at, ovsdb: ovsdb_at, openflow: openflow_at };
+    // That the sender is gone is the news.
+    Ok(Up { at, api_ended: async move { _ = api_ended.await } })
+}
+
+async fn bind(what: &'static str, at: SocketAddr) -> Result<(<Tokio as Runtime>::Listener, SocketAddr), DaemonError> {
+    let failed = |why| DaemonError::Listen { what, at, why };
+    let listener = Tokio::listen(at).await.map_err(failed)?;
+    let local = Listener::local_addr(&listener).map_err(failed)?;
+    Ok((listener, local))
+}
+
+fn make_directory(path: &Path) -> Result<(), DaemonError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|why| DaemonError::DataDir { path: path.to_path_buf(), why })
+}
+
+/// Names for the certificate: those given, and how this machine calls itself.
+fn certificate_names(given: &[String]) -> Vec<String> {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = [hostname.trim().to_string(), "localhost".to_string()];
+    own.into_iter().chain(given.iter().cloned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// One of this machine's addresses that others can reach, if it has one.
+fn reachable(addresses: &std::collections::BTreeSet<IpAddr>) -> IpAddr {
+    let from_outside = |address: &&IpAddr| address.is_ipv4() && !address.is_loopback();
+    addresses.iter().find(from_outside).copied().unwrap_or(IpAddr::from([127, 0, 0, 1]))
+}
+
+/// Makes the first user, with a password that only this machine's administrator can read.
+async fn make_admin(handle: &Handle, password_file: &Path) -> Result<(), DaemonError> {
+    if handle.read(|state| state.nib.user(ADMIN).is_some()) {
+        return Ok(());
+    }
+    let mut secret = [0; 15];
+    Tokio::random(&mut secret);
+    let password: String = secret.iter().map(|byte| ALPHABET[usize::from(byte % 32)] as char).collect();
+    // The file first: a user whose password nobody knows could not be mended.
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(password_file)?;
+        writeln!(file, "{password}")?;
+        file.sync_all()
+    };
+    write().map_err(|why| DaemonError::DataDir { path: password_file.to_path_buf(), why })?;
+    let password_hash = Tokio::blocking(move || auth::hash_password::<Tokio>(&password)).await;
+    handle.submit(Command::SetUser { name: ADMIN.to_string(), password_hash }).await?;
+    Ok(())
+}
+
+/// Five bits a character, without those that look alike.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+async fn signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
