@@ -4,4 +4,7 @@
 //! They need root, `openvswitch-switch` and `iproute2`; where these are missing it is said loudly what was not run, and
 //! with `SELVEDGE_REQUIRE_OVS=1` it is a failure. Figures are printed, never asserted by a clock.
 
+mod fail_static;
+mod port_security;
 mod reachability;
+mod vm_life;
