@@ -1,4 +1,25 @@
-//! How it is made true.
+//! How it is made true: wire protocols, drivers, the store, the API, the daemon.
+//!
+//! Protocols are sans-IO machines (bytes and time in, events and bytes out); drivers are thin, async, and generic over
+//! [`runtime::Runtime`]; decisions are `selvedge-core`'s. The production runtime is tokio, in one file.
+//!
+//! | module | |
+//! | --- | --- |
+//! | [`runtime`] | time, tasks, randomness, sockets, disks, as one trait; [`runtime::Tokio`] |
+//! | [`controller`] | one owner of the NIB and of what follows from it; the way to it is [`controller::Handle`] |
+//! | [`store`] | the log of commands and a snapshot, in one redb file |
+//! | [`api`] | the northbound REST API, `/ws.v1` |
+//! | [`southbound`] | drives the connections of transport nodes |
+//! | [`ovsdb`], [`openflow`] | the protocols, both ends |
+//! | [`tls`] | certificates, and how peers are told apart |
+//! | [`daemon`], [`cli`] | the program `selvedge` |
+//!
+//! # Ideal vs now
+//!
+//! One controller. The core loop has the shape of a replicated one (logged, then applied, refusals included), so that
+//! consensus takes the store's place; mastership is there as the epoch of each transport node. Log records are JSON
+//! rather than a packed encoding: they describe themselves, and the next release reads them.
+
 pub mod api;
 pub mod cli;
 pub mod controller;

@@ -6,6 +6,7 @@ use selvedge_sim::testbed::daemon::{Connector, ConnectorKind, Daemon};
 use selvedge_sim::testbed::{Bed, Guest, GuestSpec, VifId};
 use serde_json::{Value, json};
 use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a story returns: any failure is a sentence.
@@ -35,6 +36,9 @@ pub struct PortRequest<'a> {
     pub secured: bool,
 }
 
+/// One story at a time: figures and lost packets would say more about the machine than about the controller otherwise.
+static STAGE: Mutex<()> = Mutex::new(());
+
 /// The testbed and the controller.
 pub struct RealWorld {
     /// The controller. Dropped first.
@@ -45,6 +49,7 @@ pub struct RealWorld {
     pub zone: String,
     /// The hypervisors' transport nodes, in order.
     pub nodes: Vec<String>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl RealWorld {
@@ -54,6 +59,8 @@ impl RealWorld {
     /// # Errors
     /// If something does not come up.
     pub fn new(test: &str, hypervisors: u8) -> Outcome<Option<RealWorld>> {
+        // A story that failed says nothing of the next one.
+        let alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bed) = Bed::for_test(test, hypervisors) else { return Ok(None) };
         let daemon = Daemon::start(&bed.directory().join("ctl"))?;
         let zone = daemon.api().create("/ws.v1/transport-zone", &json!({ "display_name": "fabric" }))?;
@@ -61,7 +68,7 @@ impl RealWorld {
             let connector = |(_, kind): &(&str, ConnectorKind)| Connector::of(hypervisor, *kind, Some(zone.clone()));
             daemon.attach(hypervisor, &ENCAPS.iter().map(connector).collect::<Vec<_>>())?;
         }
-        let mut world = RealWorld { daemon, bed, zone, nodes: Vec::new() };
+        let mut world = RealWorld { daemon, bed, zone, nodes: Vec::new(), _alone: alone };
         let nodes = world.daemon.api().get("/ws.v1/transport-node?fields=uuid,display_name")?;
         for hypervisor in world.bed.hypervisors() {
             let name = hypervisor.id().to_string();

@@ -1,11 +1,11 @@
 //! The controller: one owner of the NIB and of what is derived from it.
 //!
-//! A command goes in by [`Handle::submit`]; the [`core loop`](run) makes a batch of commands durable, applies it,
+//! A command goes in by [`Handle::submit`]; the core loop ([`run()`]) makes a batch of commands durable, applies it,
 //! derives the change of flows, and hands each transport node its part. Everyone reads the [`State`] through
 //! [`Handle::read`]: it only ever shows what is durable. Drivers of connections report what they see into the same
 //! state by [`Handle::node`].
 //!
-//! Start at [`Handle`] for what the controller offers, at [`run`] for how a command is carried out.
+//! Start at [`Handle`] for what the controller offers, at [`run()`] for how a command is carried out.
 
 mod feed;
 mod handle;

@@ -5,6 +5,7 @@
 //! with `SELVEDGE_REQUIRE_OVS=1` it is a failure. Figures are printed, never asserted by a clock.
 
 mod fail_static;
+mod pace;
 mod port_security;
 mod reachability;
 mod vm_life;
