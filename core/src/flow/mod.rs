@@ -1,7 +1,7 @@
 //! Flows and groups as the compiler makes them: OpenFlow's model, without its bytes.
 //!
 //! A [`Flow`] is a [`FlowKey`] (table, priority, match), which identifies it on a switch, and what it does.
-//! A [`Group`] is a set of buckets that each get a copy of the packet. A [`FlowTable`] is what one switch holds,
+//! A group is a set of [`Buckets`] that each get a copy of the packet. A [`FlowTable`] is what one switch holds,
 //! or should hold. Matches and actions name [`Field`]s; [`text`] writes all of it in the syntax of
 //! ovs-ofctl(8), with names for numbers where a reader wants them.
 //!
