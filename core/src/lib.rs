@@ -28,6 +28,7 @@
 //! | [`pipeline`] | stages, registers, flags: one table each |
 //! | [`flow`] | flows and groups as data and as text |
 //! | [`reconcile`] | from what a switch holds to what it should |
+//! | [`names`] | names for the numbers in flows |
 //! | [`addr`], [`ids`] | addresses; identifiers |
 //!
 //! # Ideal vs now
@@ -40,6 +41,7 @@ pub mod addr;
 pub mod compile;
 pub mod flow;
 pub mod ids;
+pub mod names;
 pub mod nib;
 pub mod pipeline;
 pub mod reconcile;
