@@ -28,6 +28,7 @@
 //! | [`pipeline`] | stages, registers, flags: one table each |
 //! | [`flow`] | flows and groups as data and as text |
 //! | [`reconcile`] | from what a switch holds to what it should |
+//! | [`trace`] | what becomes of a packet, on intent, in words |
 //! | [`names`] | names for the numbers in flows |
 //! | [`addr`], [`ids`] | addresses; identifiers |
 //!
@@ -45,3 +46,4 @@ pub mod names;
 pub mod nib;
 pub mod pipeline;
 pub mod reconcile;
+pub mod trace;

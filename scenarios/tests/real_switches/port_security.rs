@@ -28,7 +28,7 @@ fn arp(header: Mac, sender: Mac, ip: &str) -> Outcome<Frame> {
 
 fn advertisement(header: Mac, option: Mac, ip: &str) -> Outcome<Frame> {
     let frame = Frame::neighbour_advertisement(option, ip.parse()?);
-    Ok(Frame::new(frame.destination(), header, frame.ethertype(), &frame.payload().to_vec()))
+    Ok(Frame::new(frame.destination(), header, frame.ethertype(), frame.payload()))
 }
 
 #[test]

@@ -1,6 +1,4 @@
-//! Whole flow tables of small networks, as text with names, reviewed like code.
-//!
-//! A network is a few lines of words ([`Network::of`]); its tables are in the workspace's `snapshots/`.
+//! Small networks, made of a few lines of words. Start at [`Network::of`].
 
 use selvedge_core::compile::Engine;
 use selvedge_core::flow::text::write_table;
@@ -11,10 +9,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+/// A network made of words.
 #[derive(Default)]
-struct Network {
-    nib: Nib,
-    uuids: BTreeMap<String, Uuid>,
+pub struct Network {
+    pub nib: Nib,
+    pub uuids: BTreeMap<String, Uuid>,
 }
 
 impl Network {
@@ -22,7 +21,7 @@ impl Network {
     ///
     /// `node NAME ENCAP=ADDRESS...`, `switch NAME [isolated] ENCAP...`, `port NAME SWITCH [learning] [down] MAC[=IP]...`,
     /// `bind PORT NODE OFPORT MAC`.
-    fn of(words: &str) -> Network {
+    pub fn of(words: &str) -> Network {
         let mut network = Network::default();
         network.create("fabric", Object::TransportZone(TransportZone::default()));
         words.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| network.line(line));
@@ -104,92 +103,15 @@ impl Network {
     }
 
     /// Compares the table of a node with the one in `snapshots/`.
-    fn snapshot(&self, feature: &str, node: &str) {
+    pub fn snapshot(&self, feature: &str, node: &str) {
         let uuid = self.uuids[node];
         let table = Engine::from_nib(&self.nib).desired(self.nib.nodes()[&uuid].number);
         let mut text = String::new();
         write_table(&mut text, &table, &NibNames::new(&self.nib, Some(uuid))).expect("memory takes it");
         let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path("../../snapshots");
+        settings.set_snapshot_path("../../../snapshots");
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.bind(|| insta::assert_snapshot!(format!("{feature}__{node}"), text));
     }
-}
-
-const TWO_NODES: &str = "
-    node hv1 geneve=172.31.1.1
-    node hv2 geneve=172.31.1.2
-";
-
-#[test]
-fn a_switch_on_two_nodes() {
-    let network = Network::of(&format!(
-        "{TWO_NODES}
-        switch web geneve
-        port a web
-        port b web
-        bind a hv1 5 02:00:00:00:00:0a
-        bind b hv2 7 02:00:00:00:00:0b"
-    ));
-    network.snapshot("two_nodes", "hv1");
-    network.snapshot("two_nodes", "hv2");
-}
-
-#[test]
-fn a_port_that_may_use_only_its_addresses() {
-    let network = Network::of(
-        "node hv1 geneve=172.31.1.1
-        switch web geneve
-        port a web 02:00:00:00:00:0a=10.0.0.10 02:00:00:00:00:0a=fd00::a 02:00:00:00:00:0a=0.0.0.0
-        bind a hv1 5 02:00:00:00:00:0a",
-    );
-    network.snapshot("port_security", "hv1");
-}
-
-#[test]
-fn an_isolated_switch() {
-    let network = Network::of(&format!(
-        "{TWO_NODES}
-        switch web isolated geneve
-        port a web 02:00:00:00:00:0a=10.0.0.10
-        port b web 02:00:00:00:00:0b=10.0.0.11
-        bind a hv1 5 02:00:00:00:00:0a
-        bind b hv2 7 02:00:00:00:00:0b"
-    ));
-    network.snapshot("isolation", "hv1");
-}
-
-#[test]
-fn two_encapsulations_on_one_switch() {
-    let network = Network::of(
-        "node hv1 geneve=172.31.1.1 gre=172.31.1.1
-        node hv2 geneve=172.31.1.2
-        node hv3 gre=172.31.1.3
-        switch web geneve gre
-        port a web
-        port b web
-        port c web
-        bind a hv1 5 02:00:00:00:00:0a
-        bind b hv2 6 02:00:00:00:00:0b
-        bind c hv3 7 02:00:00:00:00:0c",
-    );
-    network.snapshot("mixed_encapsulations", "hv1");
-    network.snapshot("mixed_encapsulations", "hv3");
-}
-
-#[test]
-fn a_learning_port_and_a_disabled_one() {
-    let network = Network::of(&format!(
-        "{TWO_NODES}
-        switch web geneve
-        port nested web learning
-        port b web
-        port off web down
-        bind nested hv1 5 02:00:00:00:00:0a
-        bind b hv2 7 02:00:00:00:00:0b
-        bind off hv2 8 02:00:00:00:00:0c"
-    ));
-    network.snapshot("learning", "hv1");
-    network.snapshot("learning", "hv2");
 }
