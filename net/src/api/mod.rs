@@ -2,7 +2,7 @@
 //!
 //! Everything about a kind of resource comes from one row of one table, [`kinds`]: its routes, lists, filters,
 //! relations, statuses and its part of the OpenAPI document. A request passes [`shell`] (headers, log), [`auth`]
-//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`] or [`realisation`]. Reading and changing
+//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`], [`realisation`] or [`look`]. Reading and changing
 //! goes through the controller's [`Handle`] and nothing else.
 //!
 //! The dialect is that of NVP, kept to what its clients depend on: statuses, header forms, one-line JSON with a
@@ -21,6 +21,7 @@ mod error;
 mod json;
 mod kinds;
 mod listing;
+mod look;
 mod openapi;
 mod query;
 mod realisation;
@@ -125,6 +126,8 @@ pub fn router<R: Runtime>(handle: Handle, config: ApiConfig) -> Result<Router, B
     let closed = Router::new()
         .route("/ws.v1/logout", get(auth::logout::<R>))
         .route("/ws.v1/realisation", get(realisation::show::<R>))
+        .route("/ws.v1/transport-node/{uuid}/flows", get(look::flows::<R>))
+        .route("/ws.v1/trace", post(look::trace::<R>))
         .merge(resources::routes::<R>())
         .merge(cluster::routes::<R>())
         .merge(openapi::routes::<R>())

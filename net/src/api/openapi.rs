@@ -165,6 +165,11 @@ fn besides() -> Vec<Operation> {
             ..get_one("/ws.v1/control-cluster/refused-peers", "Peers that were turned away as transport nodes", "")
         },
         Operation { query: wait_for, ..wait },
+        plain("/ws.v1/transport-node/{uuid}/flows", "The flows that a transport node should hold", Answer::Json),
+        Operation {
+            method: "post",
+            ..plain("/ws.v1/trace", "What becomes of a packet that a logical port's guest sends", Answer::Json)
+        },
         plain("/ws.v1/schema", "List the schemas", Answer::Json),
         plain("/ws.v1/schema/{type}", "Show a schema", Answer::Json),
         open(plain("/ws.v1/openapi.json", "This document", Answer::Json)),

@@ -108,6 +108,12 @@ impl Client {
         )
     }
 
+    /// Changes something.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        let request = Request::builder().method(Method::PUT).uri(self.url(path));
+        self.exchange(request.header("Content-Type", "application/json").body(body.to_string()), &format!("PUT {path}"))
+    }
+
     /// Removes something.
     pub fn delete(&self, path: &str) -> Result<(), ClientError> {
         let request = Request::builder().method(Method::DELETE).uri(self.url(path));

@@ -1,10 +1,13 @@
 //! The commands that talk to a controller. Start at [`run`].
 
 mod client;
+mod look;
+mod network;
 mod node;
+mod show;
 
 use clap::{Args, Subcommand};
-use client::Client;
+use client::{Client, ClientError};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,6 +50,8 @@ pub struct Access {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
+    /// How everything is; exits with 1 if a transport node is away or has problems
+    Status(Access),
     /// Transport nodes: the hypervisors
     Node {
         /// What to do with them
@@ -56,20 +61,80 @@ pub enum Command {
         #[command(flatten)]
         access: Access,
     },
+    /// Logical switches
+    Switch {
+        /// What to do with them
+        #[command(subcommand)]
+        command: network::Switch,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Logical ports
+    Port {
+        /// What to do with them
+        #[command(subcommand)]
+        command: network::Port,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Wait until all transport nodes hold the configuration; exits with 1 if some are late
+    Wait {
+        /// Up to this revision [default: now]
+        #[arg(long)]
+        revision: Option<u64>,
+        /// Longest wait, in seconds, at most 60
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        timeout: u64,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// The flows a transport node should hold, with names for numbers
+    Flows {
+        /// Its name or uuid
+        node: String,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// What becomes of a packet, stage by stage, on intent and on the real switch
+    Trace {
+        /// The packet
+        #[command(flatten)]
+        packet: look::Packet,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
 }
 
-/// Runs a command. Exits with 0 if it did what was asked, 1 if not, 2 if the command line was wrong.
+/// Runs a command. Exits with 0 if it did what was asked and all is well, 1 if not, 2 if the command line was wrong.
 pub fn run(command: Command) -> ExitCode {
-    let outcome = match command {
-        Command::Node { command, access } => {
-            Client::connect(&access).and_then(|client| node::run(&client, &access, command))
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match carry_out(command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("selvedge: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Does it; says whether all is well.
+fn carry_out(command: Command) -> Result<bool, ClientError> {
+    match command {
+        Command::Status(access) => look::status(&Client::connect(&access)?, &access),
+        Command::Node { command, access } => node::run(&Client::connect(&access)?, &access, command).map(|()| true),
+        Command::Switch { command, access } => {
+            network::switch(&Client::connect(&access)?, &access, command).map(|()| true)
+        }
+        Command::Port { command, access } => network::port(&Client::connect(&access)?, &access, command).map(|()| true),
+        Command::Wait { revision, timeout, access } => {
+            look::wait(&Client::connect(&access)?, &access, revision, timeout)
+        }
+        Command::Flows { node, access } => look::flows(&Client::connect(&access)?, &access, &node).map(|()| true),
+        Command::Trace { packet, access } => look::trace(&Client::connect(&access)?, &access, packet).map(|()| true),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Access;
 use super::client::{Client, ClientError, form_encode};
+use super::show::{self, Column};
 use crate::tls::node_certificate;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -13,9 +14,29 @@ use std::str::FromStr;
 /// The zone that nodes are put into when none is named.
 const DEFAULT_ZONE: &str = "default";
 
+const STATUS_FIELDS: [Column; 10] = [
+    ("connected", "connection.connected"),
+    ("OVSDB from", "connection.ovsdb.peer"),
+    ("OpenFlow from", "connection.openflow.peer"),
+    ("Open vSwitch", "ovs_version"),
+    ("realised revision", "realised_revision"),
+    ("config revision", "config_revision"),
+    ("VIFs", "vif_count"),
+    ("problems", "problems"),
+    ("repairs", "repairs"),
+    ("counters", "counters"),
+];
+
 /// What to do with transport nodes.
 #[derive(Subcommand)]
 pub enum Command {
+    /// List them, with their status
+    List,
+    /// Tell how one is: connections, problems, repairs, what was sent to it
+    Show {
+        /// Its name or uuid
+        name: String,
+    },
     /// Register a hypervisor: makes its key and certificate, and tells how to attach it
     Add {
         /// Its name
@@ -73,6 +94,13 @@ impl FromStr for ConnectorWord {
 /// Does it.
 pub(super) fn run(client: &Client, access: &Access, command: Command) -> Result<(), ClientError> {
     match command {
+        Command::List => super::look::nodes(client, access).map(drop),
+        Command::Show { name } => {
+            let uuid = find(client, "/ws.v1/transport-node", "transport node", &name)?;
+            let status = client.get(&format!("/ws.v1/transport-node/{uuid}/status"))?;
+            show::object(access.json, &STATUS_FIELDS, &status);
+            Ok(())
+        }
         Command::Add { name, connectors, out, certificate, bridge } => {
             add(client, access, &name, &connectors, &out, certificate.as_deref(), &bridge)
         }
@@ -123,9 +151,15 @@ fn add(
         println!("{node}");
         return Ok(());
     }
-    let (out, host) = (out.display(), access.api.rsplit_once(':').map_or(access.api.as_str(), |(host, _)| host));
-    println!("{name} is registered. On the hypervisor, with {out} copied there:");
-    println!("  ovs-vsctl set-ssl $PWD/{out}/{name}.key $PWD/{out}/{name}.pem $PWD/{out}/ca.pem");
+    let host = match access.api.rsplit_once(':') {
+        Some((host, _)) if !host.starts_with("127.") && host != "localhost" => host,
+        _ => "CONTROLLER",
+    };
+    println!("{name} is registered. On the hypervisor, with {} copied there:", out.display());
+    let file =
+        |file: &str| std::path::absolute(out.join(file)).unwrap_or_else(|_| out.join(file)).display().to_string();
+    let (key, certificate) = (file(&format!("{name}.key")), file(&format!("{name}.pem")));
+    println!("  ovs-vsctl set-ssl {key} {certificate} {}", file("ca.pem"));
     println!("  ovs-vsctl set-manager ssl:{host}:6640");
     Ok(())
 }
@@ -139,7 +173,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), ClientError> {
 }
 
 /// The uuid of a zone by its name or uuid; the default one is made if it is not there.
-fn zone(client: &Client, wanted: Option<&str>) -> Result<String, ClientError> {
+pub(super) fn zone(client: &Client, wanted: Option<&str>) -> Result<String, ClientError> {
     let name = wanted.unwrap_or(DEFAULT_ZONE);
     match (find(client, "/ws.v1/transport-zone", "transport zone", name), wanted) {
         (Err(ClientError::Other(_)), None) => {
