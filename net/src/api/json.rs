@@ -128,7 +128,10 @@ fn culprit_field(
     message: &Option<String>,
     complaint: &dyn Fn(Value) -> Option<String>,
 ) -> String {
-    let after = |n: usize| fields.iter().skip(n).map(|(k, v)| (k.clone(), v.clone())).collect::<Map<_, _>>();
+    // The type goes last: without it every complaint is another.
+    let mut ordered: Vec<(&String, &Value)> = fields.iter().collect();
+    ordered.sort_by_key(|(name, _)| *name == "type");
+    let after = |n: usize| ordered.iter().skip(n).map(|(k, v)| ((*k).clone(), (*v).clone())).collect::<Map<_, _>>();
     let (mut same, mut other) = (0, fields.len());
     if complaint(Value::Object(after(other))) == *message {
         return String::new();
@@ -140,7 +143,7 @@ fn culprit_field(
             false => other = middle,
         }
     }
-    let Some((name, inner)) = fields.iter().nth(same) else { return String::new() };
+    let Some((name, inner)) = ordered.get(same).copied() else { return String::new() };
     let rest = after(other);
     let replaced = |value: Value| {
         let mut fields = rest.clone();

@@ -1,6 +1,6 @@
 //! A look inside: the flows a transport node should hold, with names, and what becomes of a packet.
 //!
-//! Start at [`flows`] and [`trace`].
+//! Start at [`flows`] and [`trace()`].
 
 use super::error::ApiError;
 use super::{Api, json};
