@@ -43,11 +43,11 @@ fn hearers(from: &Guest, all: &[&Guest]) -> Outcome<Vec<String>> {
     Ok(heard.map(|(name, _)| name).filter(|name| *name != from.name().to_string()).collect())
 }
 
-fn two_tenants(test: &str, transports: &[&str]) -> Outcome<()> {
+fn two_tenants(test: &str, of_red: &[&str], of_blue: &[&str]) -> Outcome<()> {
     let Some(mut world) = RealWorld::new(test, 3)? else { return Ok(()) };
-    let red = tenant(&mut world, "red", transports, 4, true)?;
-    let blue = tenant(&mut world, "blue", transports, 3, false)?;
-    for guests in [&red, &blue] {
+    let red = tenant(&mut world, "red", of_red, 4, true)?;
+    let blue = tenant(&mut world, "blue", of_blue, 3, false)?;
+    for (guests, transports) in [(&red, of_red), (&blue, of_blue)] {
         let matrix = Matrix::measure(guests, |_| true, PATIENCE, QUIET)?;
         println!("{transports:?}\n{matrix}");
         matrix.assert_as_expected();
@@ -65,15 +65,20 @@ fn two_tenants(test: &str, transports: &[&str]) -> Outcome<()> {
 
 #[test]
 fn over_geneve() -> Outcome<()> {
-    two_tenants("over_geneve", &[ENCAPS[0].0])
+    two_tenants("over_geneve", &[ENCAPS[0].0], &[ENCAPS[0].0])
 }
 
 #[test]
 fn over_vxlan() -> Outcome<()> {
-    two_tenants("over_vxlan", &[ENCAPS[1].0])
+    two_tenants("over_vxlan", &[ENCAPS[1].0], &[ENCAPS[1].0])
 }
 
 #[test]
 fn over_gre() -> Outcome<()> {
-    two_tenants("over_gre", &[ENCAPS[2].0])
+    two_tenants("over_gre", &[ENCAPS[2].0], &[ENCAPS[2].0])
+}
+
+#[test]
+fn over_different_encapsulations_in_one_zone() -> Outcome<()> {
+    two_tenants("over_different", &[ENCAPS[2].0, ENCAPS[0].0], &[ENCAPS[1].0])
 }
