@@ -1,8 +1,9 @@
 //! The shapes of `/ws.v1` as documented: what [`super::kinds`] serves, and what is computed about it.
 //!
 //! The configurations (`...Config`) mirror the types of `selvedge_core::nib`, which do the reading and writing; that
-//! both have the same fields is kept by hand, but for those that lists filter by. The statuses are serialised from here. What every object carries (`uuid`, `type`,
-//! `_href`, `_schema`, and name and tags) is added in one place, [`super::openapi`].
+//! both have the same fields is kept by hand, but for those that lists filter by. The statuses are serialised from
+//! here. What every object carries (`uuid`, `type`, `_href`, `_schema`, and name and tags) is added in one place,
+//! [`super::openapi`].
 
 use serde::Serialize;
 use utoipa::ToSchema;
