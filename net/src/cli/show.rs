@@ -23,16 +23,23 @@ fn rendered(columns: &[Column], objects: &[Value]) -> String {
     table.trim_fmt()
 }
 
-/// A value for people.
+/// A value for people: what stands at a path of names with dots between.
 pub(super) fn cell(object: &Value, path: &str) -> String {
-    let found = path.split('.').try_fold(object, |value, name| value.get(name));
-    match found {
-        None | Some(Value::Null) => "-".to_string(),
-        Some(Value::Bool(true)) => "yes".to_string(),
-        Some(Value::Bool(false)) => "no".to_string(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(list)) => list.iter().map(|item| cell(item, "")).collect::<Vec<_>>().join(", "),
-        Some(other) => other.to_string(),
+    path.split('.').try_fold(object, |value, name| value.get(name)).map_or_else(|| "-".to_string(), plain)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_string(),
+        Value::Bool(true) => "yes".to_string(),
+        Value::Bool(false) => "no".to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) if list.is_empty() => "-".to_string(),
+        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
@@ -58,5 +65,14 @@ mod tests {
         let text = rendered(&[("NAME", "name"), ("UP", "connection.connected")], &rows);
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words, [vec!["NAME", "UP"], vec!["hv1", "yes"], vec!["hv2", "-"]]);
+    }
+
+    #[test]
+    fn lists_show_their_items() {
+        let check = |value: Value, want: &str| assert_eq!(cell(&json!({ "list": value }), "list"), want);
+        check(json!(["br-int is missing", "no tunnel to hv2"]), "br-int is missing, no tunnel to hv2");
+        check(json!([{"at": "noon", "what": "a flow was gone"}]), "at=noon what=a flow was gone");
+        check(json!([]), "-");
+        check(json!({"bundles": 2, "repairs": 0}), "bundles=2 repairs=0");
     }
 }
