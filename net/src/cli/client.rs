@@ -44,6 +44,24 @@ pub(super) enum ClientError {
         /// Its words.
         why: String,
     },
+    /// Nothing has that name or uuid.
+    #[error("there is no {what} '{name}'")]
+    Absent {
+        /// The kind of object.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// Several have that name.
+    #[error("more than one {what} is called '{name}'; name one by its uuid: {}", uuids.join(", "))]
+    Ambiguous {
+        /// The kind of object.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// Those that have it.
+        uuids: Vec<String>,
+    },
     /// Something else, in words.
     #[error("{0}")]
     Other(String),

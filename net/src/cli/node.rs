@@ -176,7 +176,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), ClientError> {
 pub(super) fn zone(client: &Client, wanted: Option<&str>) -> Result<String, ClientError> {
     let name = wanted.unwrap_or(DEFAULT_ZONE);
     match (find(client, "/ws.v1/transport-zone", "transport zone", name), wanted) {
-        (Err(ClientError::Other(_)), None) => {
+        (Err(ClientError::Absent { .. }), None) => {
             let zone = client.post("/ws.v1/transport-zone", &json!({ "display_name": name }))?;
             Ok(zone.get("uuid").and_then(Value::as_str).unwrap_or_default().to_string())
         }
@@ -185,26 +185,39 @@ pub(super) fn zone(client: &Client, wanted: Option<&str>) -> Result<String, Clie
 }
 
 /// The uuid of an object by its name or uuid.
-pub(super) fn find(client: &Client, path: &str, what: &str, name: &str) -> Result<String, ClientError> {
+pub(super) fn find(client: &Client, path: &str, what: &'static str, name: &str) -> Result<String, ClientError> {
     let field = if uuid::Uuid::parse_str(name).is_ok() { "uuid" } else { "display_name" };
     let found = client.list(&format!("{path}?fields=uuid&{field}={}", form_encode(name)))?;
-    let uuids: Vec<&str> = found.iter().filter_map(|object| object.get("uuid")?.as_str()).collect();
+    only(&found, what, name)
+}
+
+/// The uuid of the only one of `found`.
+fn only(found: &[Value], what: &'static str, name: &str) -> Result<String, ClientError> {
+    let name = name.to_string();
+    let uuids: Vec<String> =
+        found.iter().filter_map(|object| Some(object.get("uuid")?.as_str()?.to_string())).collect();
     match uuids.as_slice() {
-        [uuid] => Ok(uuid.to_string()),
-        [] => Err(ClientError::Other(format!("there is no {what} '{name}'"))),
-        several => {
-            let list = several.join(", ");
-            Err(ClientError::Other(format!(
-                "{} {what}s are called '{name}'; name one by its uuid: {list}",
-                several.len()
-            )))
-        }
+        [uuid] => Ok(uuid.clone()),
+        [] => Err(ClientError::Absent { what, name }),
+        _ => Err(ClientError::Ambiguous { what, name, uuids }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_must_mean_one_object() {
+        let check = |found: &[Value], want: &str| {
+            let got = only(found, "logical switch", "s").unwrap_or_else(|error| error.to_string());
+            assert_eq!(got, want);
+        };
+        let (a, b) = (json!({ "uuid": "a" }), json!({ "uuid": "b" }));
+        check(std::slice::from_ref(&a), "a");
+        check(&[], "there is no logical switch 's'");
+        check(&[a, b], "more than one logical switch is called 's'; name one by its uuid: a, b");
+    }
 
     #[test]
     fn connectors_are_read_and_nonsense_is_named() {
