@@ -1,41 +1,10 @@
-//! `selvedge status`, `wait`, `flows` and `trace`: a look inside. Start at [`status`].
+//! `selvedge status`, `wait` and `flows`: a look inside. Start at [`status`]; [`attention`] judges.
 
 use super::Access;
 use super::client::{Client, ClientError};
-use super::network::port_uuid;
 use super::node::find;
 use super::show::{self, Column};
-use clap::Args;
-use serde_json::{Map, Value, json};
-use std::path::PathBuf;
-
-/// A packet to be traced.
-#[derive(Args)]
-pub struct Packet {
-    /// The port whose guest sends it: name or uuid
-    port: String,
-    /// Where it goes: another port's name or uuid, or an IP address
-    #[arg(long)]
-    to: Option<String>,
-    /// Ethernet source [default: the port's]
-    #[arg(long, value_name = "MAC")]
-    dl_src: Option<String>,
-    /// Ethernet destination
-    #[arg(long, value_name = "MAC")]
-    dl_dst: Option<String>,
-    /// IP source [default: the port's]
-    #[arg(long, value_name = "IP")]
-    nw_src: Option<String>,
-    /// IP destination
-    #[arg(long, value_name = "IP")]
-    nw_dst: Option<String>,
-    /// An ARP request for this address
-    #[arg(long, value_name = "IP")]
-    arp: Option<String>,
-    /// Also ask the real switch, on its hypervisor: the directory with its control sockets
-    #[arg(long, value_name = "DIR")]
-    ovs_rundir: Option<PathBuf>,
-}
+use serde_json::{Value, json};
 
 const NODE_COLUMNS: [Column; 6] = [
     ("NODE", "display_name"),
@@ -53,32 +22,74 @@ pub(super) fn nodes(client: &Client, access: &Access) -> Result<Vec<Value>, Clie
     Ok(nodes)
 }
 
-/// How everything is. Whether it is well: no node is away or has problems.
+/// How everything is. Whether it is well: nothing needs attention.
 pub(super) fn status(client: &Client, access: &Access) -> Result<bool, ClientError> {
     let cluster = client.get("/ws.v1/control-cluster/status")?;
     let refused = client.list("/ws.v1/control-cluster/refused-peers")?;
     let nodes = client.list("/ws.v1/transport-node?fields=*&relations=TransportNodeStatus")?;
-    let well = nodes.iter().all(|node| {
-        let status = &node["_relations"]["TransportNodeStatus"];
-        let sound = status["problems"].as_array().is_none_or(Vec::is_empty);
-        node["admin_status_enabled"] == false || (status["connection"]["connected"] == true && sound)
-    });
+    let attention = attention(&cluster, &nodes);
+    let well = attention.is_empty();
     if access.json {
-        println!("{}", json!({ "cluster": cluster, "transport_nodes": nodes, "refused_peers": refused, "well": well }));
+        let answer = json!({
+            "cluster": cluster,
+            "transport_nodes": nodes,
+            "refused_peers": refused,
+            "well": well,
+            "attention": attention,
+        });
+        println!("{answer}");
         return Ok(well);
     }
     println!("cluster {}", show::cell(&cluster, "cluster_status"));
     for (what, stats) in [("switches", "switch_stats"), ("ports", "port_stats")] {
         println!("{what}: {}", show::cell(&cluster, &format!("{stats}.registered_count")));
     }
-    println!();
+    println!("transport nodes: {}\n", census(&nodes));
     show::table(false, &NODE_COLUMNS, &nodes);
     if !refused.is_empty() {
         println!("\nturned away:");
         let columns = [("PEER", "peer"), ("PROTOCOL", "protocol"), ("WHY", "why"), ("FINGERPRINT", "fingerprint")];
         show::table(false, &columns, &refused);
     }
+    if !well {
+        println!("\nneeds attention:");
+        attention.iter().for_each(|line| println!("  {line}"));
+    }
     Ok(well)
+}
+
+/// What an operator should look at. A connected node that is late is not among it (changes take a moment, and
+/// `selvedge wait` tells), nor are refused peers: any stranger can cause one.
+fn attention(cluster: &Value, nodes: &[Value]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let state = show::cell(cluster, "cluster_status");
+    if state != "stable" {
+        lines.push(format!("the cluster is {state}"));
+    }
+    for node in nodes.iter().filter(|node| node["admin_status_enabled"] != false) {
+        let name = show::cell(node, "display_name");
+        if !connected(node) {
+            lines.push(format!("transport node {name} is not connected"));
+        }
+        let problems = node["_relations"]["TransportNodeStatus"]["problems"].as_array();
+        let problems = problems.into_iter().flatten().filter_map(Value::as_str);
+        lines.extend(problems.map(|problem| format!("transport node {name}: {problem}")));
+    }
+    lines
+}
+
+fn connected(node: &Value) -> bool {
+    node["_relations"]["TransportNodeStatus"]["connection"]["connected"] == true
+}
+
+/// How many transport nodes there are, are connected, and do not hold the whole configuration.
+fn census(nodes: &[Value]) -> String {
+    let late = |node: &&Value| {
+        let status = &node["_relations"]["TransportNodeStatus"];
+        status["realised_revision"].as_u64() < status["config_revision"].as_u64()
+    };
+    let up = nodes.iter().filter(|node| connected(node)).count();
+    format!("{}, {up} connected, {} late", nodes.len(), nodes.iter().filter(late).count())
 }
 
 /// Waits for a revision; whether everybody holds it.
@@ -89,13 +100,18 @@ pub(super) fn wait(client: &Client, access: &Access, revision: Option<u64>, seco
     match (access.json, realised) {
         (true, _) => println!("{answer}"),
         (false, true) => println!("revision {} is realised", show::cell(&answer, "revision")),
-        (false, false) => {
-            println!("revision {} is not realised yet; late are:", show::cell(&answer, "revision"));
-            let columns = [("NODE", "display_name"), ("HOLDS", "realised_revision"), ("WHY", "reason")];
-            show::table(false, &columns, answer["late"].as_array().map_or(&[], Vec::as_slice));
-        }
+        (false, false) => late(&show::cell(&answer, "revision"), answer["late"].as_array().map_or(&[], Vec::as_slice)),
     }
     Ok(realised)
+}
+
+/// Nobody is late for a revision that no commit has reached.
+fn late(revision: &str, late: &[Value]) {
+    if late.is_empty() {
+        return println!("there is no revision {revision} yet");
+    }
+    println!("revision {revision} is not realised yet; late are:");
+    show::table(false, &[("NODE", "display_name"), ("HOLDS", "realised_revision"), ("WHY", "reason")], late);
 }
 
 /// The flows a node should hold.
@@ -112,42 +128,33 @@ pub(super) fn flows(client: &Client, access: &Access, node: &str) -> Result<(), 
     Ok(())
 }
 
-/// What becomes of a packet.
-pub(super) fn trace(client: &Client, access: &Access, packet: Packet) -> Result<(), ClientError> {
-    let to = match packet.to {
-        Some(to) if to.parse::<std::net::IpAddr>().is_err() => Some(port_uuid(client, &to)?),
-        other => other,
-    };
-    let fields = [
-        ("lport_uuid", Some(port_uuid(client, &packet.port)?)),
-        ("to", to),
-        ("dl_src", packet.dl_src),
-        ("dl_dst", packet.dl_dst),
-        ("nw_src", packet.nw_src),
-        ("nw_dst", packet.nw_dst),
-        ("arp_tpa", packet.arp),
-    ];
-    let question: Map<String, Value> =
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_string(), Value::String(value?)))).collect();
-    let answer = client.post("/ws.v1/trace", &Value::Object(question))?;
-    if access.json {
-        println!("{answer}");
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, enabled: bool, status: Value) -> Value {
+        let relations = json!({ "TransportNodeStatus": status });
+        json!({ "display_name": name, "admin_status_enabled": enabled, "_relations": relations })
     }
-    let columns = [("STAGE", "stage"), ("VERDICT", "verdict"), ("WHY", "why")];
-    show::table(false, &columns, answer["steps"].as_array().map_or(&[], Vec::as_slice));
-    println!("\non intent: {}", show::cell(&answer, "outcome"));
-    let (Some(bridge), Some(flow)) = (answer["bridge"].as_str(), answer["flow"].as_str()) else { return Ok(()) };
-    match packet.ovs_rundir {
-        None => println!("on its hypervisor, ask the real switch: ovs-appctl ofproto/trace {bridge} '{flow}'"),
-        Some(rundir) => {
-            let mut tool = std::process::Command::new("ovs-appctl");
-            let output = tool.env("OVS_RUNDIR", &rundir).args(["ofproto/trace", bridge, flow]).output();
-            let output = output.map_err(|why| ClientError::Other(format!("ovs-appctl: {why}")))?;
-            let text = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
-            let actions = text.lines().find(|line| line.starts_with("Datapath actions"));
-            println!("the real switch: {}", actions.unwrap_or(text.trim()));
-        }
+
+    fn status(connected: bool, realised: Option<u64>, problems: &[&str]) -> Value {
+        let connection = json!({ "connected": connected });
+        json!({ "connection": connection, "realised_revision": realised, "config_revision": 7, "problems": problems })
     }
-    Ok(())
+
+    #[test]
+    fn what_needs_attention_is_named() {
+        let nodes = [
+            node("sound", true, status(true, Some(7), &[])),
+            node("late", true, status(true, Some(6), &[])),
+            node("away", true, status(false, None, &[])),
+            node("ill", true, status(true, Some(7), &["no br-int", "no tunnel"])),
+            node("retired", false, status(false, None, &["no br-int"])),
+        ];
+        let want =
+            ["transport node away is not connected", "transport node ill: no br-int", "transport node ill: no tunnel"];
+        assert_eq!(attention(&json!({ "cluster_status": "stable" }), &nodes), want);
+        assert_eq!(attention(&json!({ "cluster_status": "unstable" }), &nodes[..2]), ["the cluster is unstable"]);
+        assert_eq!(census(&nodes), "5, 3 connected, 3 late");
+    }
 }

@@ -5,6 +5,7 @@ mod look;
 mod network;
 mod node;
 mod show;
+mod trace;
 
 use clap::{Args, Subcommand};
 use client::{Client, ClientError};
@@ -50,7 +51,7 @@ pub struct Access {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// How everything is; exits with 1 if a transport node is away or has problems
+    /// How everything is; exits with 1 if something needs attention, and says what
     Status(Access),
     /// Transport nodes: the hypervisors
     Node {
@@ -103,7 +104,7 @@ pub enum Command {
     Trace {
         /// The packet
         #[command(flatten)]
-        packet: look::Packet,
+        packet: trace::Packet,
         /// Where the controller is
         #[command(flatten)]
         access: Access,
@@ -135,6 +136,6 @@ fn carry_out(command: Command) -> Result<bool, ClientError> {
             look::wait(&Client::connect(&access)?, &access, revision, timeout)
         }
         Command::Flows { node, access } => look::flows(&Client::connect(&access)?, &access, &node).map(|()| true),
-        Command::Trace { packet, access } => look::trace(&Client::connect(&access)?, &access, packet).map(|()| true),
+        Command::Trace { packet, access } => trace::trace(&Client::connect(&access)?, &access, packet).map(|()| true),
     }
 }

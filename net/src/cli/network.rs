@@ -12,6 +12,11 @@ use serde_json::{Value, json};
 pub enum Switch {
     /// List them
     List,
+    /// Tell how one is
+    Show {
+        /// Its name or uuid
+        name: String,
+    },
     /// Make one
     Add {
         /// Its name
@@ -88,6 +93,17 @@ const SWITCH_COLUMNS: [Column; 4] = [
     ("UUID", "uuid"),
 ];
 
+const SWITCH_FIELDS: [Column; 8] = [
+    ("name", "display_name"),
+    ("uuid", "uuid"),
+    ("transport zones", "transport_zones"),
+    ("isolated", "port_isolation_enabled"),
+    ("fabric up", "status.fabric_status"),
+    ("ports", "status.lport_count"),
+    ("link up", "status.lport_link_up_count"),
+    ("ports fabric up", "status.lport_fabric_up_count"),
+];
+
 const PORT_COLUMNS: [Column; 6] = [
     ("NAME", "display_name"),
     ("LINK", "_relations.LogicalPortStatus.link_status_up"),
@@ -114,6 +130,13 @@ pub(super) fn switch(client: &Client, access: &Access, command: Switch) -> Resul
         Switch::List => {
             let path = "/ws.v1/lswitch?fields=*&relations=LogicalSwitchStatus";
             show::table(access.json, &SWITCH_COLUMNS, &client.list(path)?);
+            Ok(())
+        }
+        Switch::Show { name } => {
+            let path = format!("/ws.v1/lswitch/{}", find(client, "/ws.v1/lswitch", "logical switch", &name)?);
+            let mut switch = client.get(&path)?;
+            switch["status"] = client.get(&format!("{path}/status"))?;
+            show::object(access.json, &SWITCH_FIELDS, &switch);
             Ok(())
         }
         Switch::Add { name, kinds, zone: wanted, isolated } => {
