@@ -6,7 +6,7 @@
 use crate::addr::Mac;
 use crate::nib::{AddressPair, Encap, LogicalPort, Nib, NodeRecord, PortRecord, SwitchRecord};
 use crate::pipeline::Stage;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
 /// A packet that a guest sends.
@@ -16,6 +16,8 @@ pub struct Packet {
     pub source: Mac,
     /// Ethernet destination.
     pub destination: Mac,
+    /// The VLAN id of its tag, if it has one.
+    pub vlan: Option<u16>,
     /// What it carries.
     pub payload: Payload,
 }
@@ -30,15 +32,39 @@ pub enum Payload {
         /// Its destination.
         destination: IpAddr,
     },
-    /// An ARP request.
-    ArpRequest {
-        /// Who asks; unspecified for a probe.
-        sender: IpAddr,
-        /// Whose address is asked for.
-        target: IpAddr,
+    /// ARP (RFC 826).
+    Arp {
+        /// Request or reply.
+        message: Message,
+        /// The sender's protocol address; unspecified in a probe (RFC 5227).
+        sender: Ipv4Addr,
+        /// The sender's hardware address.
+        hardware: Mac,
+        /// The address that is asked for.
+        target: Ipv4Addr,
+    },
+    /// Neighbour discovery (RFC 4861).
+    Neighbour {
+        /// Solicitation or advertisement.
+        message: Message,
+        /// The IPv6 source; unspecified during duplicate address detection (RFC 4862).
+        source: Ipv6Addr,
+        /// The link-layer address option, if there is one.
+        hardware: Option<Mac>,
+        /// The address that is asked for, or advertised.
+        target: Ipv6Addr,
     },
     /// Anything else.
     Other,
+}
+
+/// What a message of ARP or neighbour discovery is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// It asks who has an address.
+    Question,
+    /// It says who has one.
+    Answer,
 }
 
 /// What a stage did.
@@ -126,6 +152,10 @@ pub fn trace(nib: &Nib, port: Uuid, packet: &Packet) -> Option<Trace> {
         Stage::Classify,
         format!("from port {}, interface {interface} on {}", name(record), node_name(nib, here)),
     );
+    if let Some(vlan) = packet.vlan {
+        let why = format!("the frame is tagged with VLAN {vlan}, and a guest may send untagged frames only");
+        return Some(trace.stop(Stage::Admission, why));
+    }
     if packet.source.is_group() {
         return Some(
             trace.stop(Stage::Admission, format!("{} is a group address, which no guest may send from", packet.source)),
@@ -155,6 +185,81 @@ pub fn trace(nib: &Nib, port: Uuid, packet: &Packet) -> Option<Trace> {
     Some(look_up(nib, switch, record, port, here, destination, trace))
 }
 
+/// What the address pairs of a port allow one of its MACs.
+struct Allowance<'a> {
+    mac: Mac,
+    pairs: Vec<&'a AddressPair>,
+}
+
+impl Allowance<'_> {
+    /// A pair that names no IP address allows all of them.
+    fn any(&self) -> bool {
+        self.pairs.iter().any(|pair| pair.ip_address.is_none())
+    }
+
+    /// A family of which no address is allowed is shut altogether.
+    fn speaks(&self, is_family: fn(&IpAddr) -> bool) -> bool {
+        let mut addresses = self.pairs.iter().filter_map(|pair| pair.ip_address.as_ref());
+        self.any() || addresses.any(|prefix| is_family(&prefix.net().addr()))
+    }
+
+    /// A MAC that has IPv6 addresses may use its link-local one too.
+    fn has(&self, ip: IpAddr) -> bool {
+        let mut addresses = self.pairs.iter().filter_map(|pair| pair.ip_address.as_ref());
+        let link_local = ip == IpAddr::V6(self.mac.link_local()) && self.speaks(IpAddr::is_ipv6);
+        self.any() || link_local || addresses.any(|prefix| prefix.net().contains(&ip))
+    }
+
+    fn need(&self, what: &str, ip: IpAddr) -> Result<(), String> {
+        match self.has(ip) {
+            true => Ok(()),
+            false => Err(format!("{what} {ip} is in none of the address pairs of {}", self.mac)),
+        }
+    }
+
+    /// The source of the packet itself.
+    fn source(&self, payload: &Payload) -> Result<(), String> {
+        match payload {
+            Payload::Ip { source, .. } => self.need("source", *source),
+            Payload::Arp { .. } if !self.speaks(IpAddr::is_ipv4) => {
+                Err(format!("no address pair of {} has an IPv4 address, so it may not use ARP", self.mac))
+            }
+            Payload::Neighbour { message: Message::Question, source, .. }
+                if source.is_unspecified() && self.speaks(IpAddr::is_ipv6) =>
+            {
+                Ok(())
+            }
+            Payload::Neighbour { source, .. } => self.need("source", IpAddr::V6(*source)),
+            Payload::Arp { .. } | Payload::Other => Ok(()),
+        }
+    }
+
+    /// The addresses inside of ARP and neighbour discovery.
+    fn claims(&self, payload: &Payload) -> Result<(), String> {
+        let own = |hardware: Mac| match hardware == self.mac {
+            true => Ok(()),
+            false => Err(format!("it claims hardware address {hardware}, but comes from {}", self.mac)),
+        };
+        match payload {
+            Payload::Arp { message, sender, hardware, .. } => {
+                own(*hardware)?;
+                match (message, sender.is_unspecified()) {
+                    (Message::Question, true) => Ok(()),
+                    (Message::Question | Message::Answer, _) => self.need("source", IpAddr::V4(*sender)),
+                }
+            }
+            Payload::Neighbour { message, hardware, target, .. } => {
+                hardware.map_or(Ok(()), own)?;
+                match message {
+                    Message::Question => Ok(()),
+                    Message::Answer => self.need("advertised address", IpAddr::V6(*target)),
+                }
+            }
+            Payload::Ip { .. } | Payload::Other => Ok(()),
+        }
+    }
+}
+
 /// Port security, as `allowed_address_pairs` mean it.
 fn secure(port: &LogicalPort, packet: &Packet, trace: &mut Trace) -> Result<(), (Stage, String)> {
     let pairs = &port.allowed_address_pairs;
@@ -166,27 +271,10 @@ fn secure(port: &LogicalPort, packet: &Packet, trace: &mut Trace) -> Result<(), 
     if of_mac.is_empty() {
         return Err((Stage::PortSecurity, format!("source {} is in none of the port's address pairs", packet.source)));
     }
-    let any = of_mac.iter().any(|pair| pair.ip_address.is_none());
-    let link_local = IpAddr::V6(packet.source.link_local());
-    let allows = |ip: IpAddr| {
-        let among = of_mac.iter().filter_map(|pair| pair.ip_address.as_ref()).any(|prefix| prefix.net().contains(&ip));
-        let has_v6 =
-            of_mac.iter().filter_map(|pair| pair.ip_address.as_ref()).any(|prefix| prefix.net().addr().is_ipv6());
-        any || among || (has_v6 && ip == link_local)
-    };
-    let not_allowed =
-        |stage, ip| Err((stage, format!("source {ip} is in none of the address pairs of {}", packet.source)));
-    match &packet.payload {
-        Payload::Ip { source, .. } if !allows(*source) => not_allowed(Stage::PortSecurity, source),
-        Payload::ArpRequest { sender, .. } if !sender.is_unspecified() && !allows(*sender) => {
-            trace.pass(Stage::PortSecurity, "the source MAC is one of the port's");
-            not_allowed(Stage::PortSecurityArpNd, sender)
-        }
-        Payload::Ip { .. } | Payload::ArpRequest { .. } | Payload::Other => {
-            trace.pass(Stage::PortSecurity, "the source is in the port's address pairs");
-            Ok(())
-        }
-    }
+    let allowance = Allowance { mac: packet.source, pairs: of_mac };
+    allowance.source(&packet.payload).map_err(|why| (Stage::PortSecurity, why))?;
+    trace.pass(Stage::PortSecurity, "the source is in the port's address pairs");
+    allowance.claims(&packet.payload).map_err(|why| (Stage::PortSecurityArpNd, why))
 }
 
 /// Whether a question can be answered without asking everybody.
@@ -198,8 +286,13 @@ enum Known {
 
 fn known_owner(nib: &Nib, switch: &SwitchRecord, uuid: Uuid, asker: Uuid, packet: &Packet) -> Known {
     let (target, redirect) = match &packet.payload {
-        Payload::ArpRequest { target, .. } if packet.destination == Mac::BROADCAST => (*target, target.is_ipv6()),
-        Payload::ArpRequest { .. } | Payload::Ip { .. } | Payload::Other => return Known::No,
+        Payload::Arp { message: Message::Question, target, .. } if packet.destination == Mac::BROADCAST => {
+            (IpAddr::V4(*target), false)
+        }
+        Payload::Neighbour { message: Message::Question, target, .. } if packet.destination.is_group() => {
+            (IpAddr::V6(*target), true)
+        }
+        Payload::Arp { .. } | Payload::Neighbour { .. } | Payload::Ip { .. } | Payload::Other => return Known::No,
     };
     let claims = nib.ports_of(uuid).filter(|(_, port)| takes_part(nib, port)).flat_map(|(uuid, port)| {
         let of_target = |pair: &&AddressPair| pair.ip_address.as_ref().and_then(|ip| ip.host()) == Some(target);

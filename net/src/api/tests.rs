@@ -246,6 +246,47 @@ async fn a_vif_is_attached_once() {
 }
 
 #[tokio::test]
+async fn a_trace_fills_in_what_is_not_asked() {
+    let server = TestServer::new().await;
+    let switch = server.create("/ws.v1/lswitch", json!({})).await;
+    let ports = format!("/ws.v1/lswitch/{switch}/lport");
+    let pairs = |last: u8| {
+        let mac = format!("02:00:00:00:00:{last:02x}");
+        json!({ "allowed_address_pairs": [
+            { "mac_address": mac, "ip_address": format!("10.0.0.{last}") },
+            { "mac_address": mac, "ip_address": format!("fd00::{last:x}") },
+        ] })
+    };
+    let (a, b) = (server.create(&ports, pairs(10)).await, server.create(&ports, pairs(11)).await);
+    let ask = async |extra: Value| {
+        let mut question = json!({ "lport_uuid": a });
+        question.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        let answer = server.send(Method::POST, "/ws.v1/trace", &question.to_string()).await;
+        (answer.status.as_u16(), answer.text)
+    };
+    let nothing = "nothing is attached to port";
+    for asked in [
+        json!({ "to": b }),
+        json!({ "to": "fd00::b" }),
+        json!({ "arp_tpa": "fd00::b" }),
+        json!({ "dl_vlan": 4095, "to": b }),
+    ] {
+        let (status, text) = ask(asked.clone()).await;
+        assert!(status == 200 && text.contains(nothing), "{asked}: {status} {text}");
+    }
+    let bad = [
+        (json!({}), "dl_dst is missing"),
+        (json!({ "to": b, "dl_vlan": 4096 }), "dl_vlan is 4096"),
+        (json!({ "to": "10.0.0.11", "nw_src": "fd00::a" }), "not of one IP version"),
+        (json!({ "arp_tpa": "fd00::b", "nw_src": "10.0.0.10" }), "not of one IP version"),
+    ];
+    for (asked, why) in bad {
+        let (status, text) = ask(asked.clone()).await;
+        assert!(status == 400 && text.contains(why), "{asked}: {status} {text}");
+    }
+}
+
+#[tokio::test]
 async fn references_are_kept_whole() {
     let server = TestServer::new().await;
     let zone = server.create("/ws.v1/transport-zone", json!({})).await;
