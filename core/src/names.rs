@@ -24,8 +24,9 @@ impl<'a> NibNames<'a> {
 
 /// A name, in quotes where it could be taken for something else.
 fn quoted(name: &str) -> String {
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
-    match plain {
+    let word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    let number = name.starts_with("0x") || name.chars().all(|c| c.is_ascii_digit());
+    match word && !number {
         true => name.to_string(),
         false => format!("{name:?}"),
     }
@@ -63,5 +64,23 @@ impl Names for NibNames<'_> {
     fn group(&self, group: GroupId) -> Option<String> {
         let (kind, datapath) = GroupKind::of(group)?;
         Some(format!("{}/{}", self.datapath(datapath)?, kind.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_be_taken_for_something_else_are_quoted() {
+        let check = |name: &str, want: &str| assert_eq!(quoted(name), want);
+        check("web-1.prod_a", "web-1.prod_a");
+        check("5f0e", "5f0e");
+        check("", r#""""#);
+        check("5", r#""5""#);
+        check("0x1", r#""0x1""#);
+        check("red team", r#""red team""#);
+        check("a,actions=drop", r#""a,actions=drop""#);
+        check("a\nb", r#""a\nb""#);
     }
 }
