@@ -78,3 +78,17 @@ fn a_learning_port_and_a_disabled_one() {
     network.snapshot("learning", "hv1");
     network.snapshot("learning", "hv2");
 }
+
+#[test]
+fn a_disabled_port_has_no_flow_anywhere() {
+    let network = Network::of(&format!(
+        "{TWO_NODES}
+        switch web geneve
+        port a web 02:00:00:00:00:0a=10.0.0.10
+        port off web down 02:00:00:00:00:0b=10.0.0.11
+        bind a hv1 5 02:00:00:00:00:0a
+        bind off hv2 7 02:00:00:00:00:0b"
+    ));
+    network.snapshot("admin_down", "hv1");
+    network.snapshot("admin_down", "hv2");
+}
