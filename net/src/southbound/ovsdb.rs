@@ -116,8 +116,19 @@ impl Driver {
         }
     }
 
-    /// Handles what the session has to say.
+    /// Handles what the session has to say, until it is silent: what a look at the switch decides is said at once.
     async fn events<R: Runtime>(&mut self, link: &Link) -> Result<(), Ended> {
+        while self.heard()? {
+            if link.replaced() {
+                return Err("the node connected anew".to_string());
+            }
+            self.look::<R>().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the session has to say; whether the switch is to be looked at.
+    fn heard(&mut self) -> Result<bool, Ended> {
         let mut look = false;
         while let Some(event) = self.session.poll() {
             match event {
@@ -134,13 +145,7 @@ impl Driver {
                 Event::Closed { reason } => return Err(reason.to_string()),
             }
         }
-        if link.replaced() {
-            return Err("the node connected anew".to_string());
-        }
-        match look {
-            true => self.look::<R>().await,
-            false => Ok(()),
-        }
+        Ok(look)
     }
 
     /// A transaction was answered.
@@ -349,4 +354,112 @@ fn observation(nib: &Nib, node: Uuid, seen: BTreeMap<String, ObservedVif>) -> Op
     let news = seen.into_values().filter(|observed| known.get(observed.vif.as_str()) != Some(&observed));
     let present: Vec<ObservedVif> = news.collect();
     (!present.is_empty() || !gone.is_empty()).then_some(Command::Observe { node, present, gone })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller;
+    use crate::ovsdb::codec::{self, Decoder, Message};
+    use crate::runtime::{HostDisk, Tokio};
+    use crate::store::Store;
+    use selvedge_core::addr::Mac;
+    use selvedge_core::nib::Object;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    /// The switch's end of a connection.
+    struct Switch {
+        stream: DuplexStream,
+        decoder: Decoder,
+    }
+
+    impl Switch {
+        /// The next request of the controller, as it comes.
+        async fn request(&mut self) -> (serde_json::Value, String) {
+            loop {
+                match self.decoder.next().expect("messages") {
+                    Some(Message::Request { id, method, .. }) => return (id, method),
+                    Some(other) => panic!("no request: {other:?}"),
+                    None => {
+                        let mut bytes = [0; 4096];
+                        let count = self.stream.read(&mut bytes).await.expect("bytes");
+                        assert_ne!(count, 0, "the controller closed");
+                        self.decoder.push(&bytes[..count]);
+                    }
+                }
+            }
+        }
+
+        async fn answer(&mut self, id: serde_json::Value, result: serde_json::Value) {
+            let bytes = codec::encode(&Message::Response { id, outcome: Ok(result) });
+            self.stream.write_all(&bytes).await.expect("sent");
+        }
+    }
+
+    /// A switch that says nothing of its own accord: what its first answer calls for must come all the same, and not
+    /// only when an echo or somebody else's change happens to wake the driver.
+    #[tokio::test]
+    async fn a_silent_switch_is_configured_after_its_first_answer() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (store, nib) = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
+        let (handle, core) = controller::run::<Tokio>(store, nib);
+        tokio::spawn(core);
+        let node = Uuid::from_u128(1);
+        let config = serde_json::from_value(json!({})).expect("a transport node");
+        let create = Command::Create { uuid: node, object: Object::TransportNode(config) };
+        handle.submit(create).await.expect("created");
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let shared = Southbound { handle, openflow_port: 6653, openflow_plain_port: None };
+        tokio::spawn(async move {
+            let at = SocketAddr::from(([192, 0, 2, 1], 6640));
+            drive::<Tokio, _>(&shared, Guest { node, peer: at, local: at, encrypted: true, stream: ours }).await;
+        });
+        let limits = codec::Limits { frame_len_max: 1 << 20, depth_max: 32 };
+        let mut switch = Switch { stream: theirs, decoder: Decoder::new(limits) };
+        let (id, method) = switch.request().await;
+        assert_eq!(method, "monitor_cond_since");
+        let row = json!({ "datapath_types": ["set", ["netdev"]], "cur_cfg": 0, "next_cfg": 0 });
+        let tables = json!({ "Open_vSwitch": { "00000000-0000-0000-0000-000000000001": { "initial": row } } });
+        switch.answer(id, json!([false, "00000000-0000-0000-0000-000000000000", tables])).await;
+        // Our own echo request, after five seconds of silence, would wake the driver too.
+        let before_any_echo = Tokio::now() + Limits::default().silence_before_echo / 2;
+        let next = Tokio::before(before_any_echo, switch.request()).await;
+        assert_eq!(next.map(|(_, method)| method).as_deref(), Some("transact"));
+    }
+
+    fn vif(name: &str, interface: &str, ofport: Option<u32>, active: bool) -> Vif {
+        let attached_mac = Some("02:00:00:00:00:01".to_string());
+        Vif { vif_id: name.into(), interface: interface.into(), ofport, attached_mac, active, error: None }
+    }
+
+    #[test]
+    fn of_several_interfaces_with_one_vif_an_active_one_counts() {
+        let seen = seen_vifs(vec![
+            vif("x", "tap1", Some(1), false),
+            vif("x", "vif1", Some(2), true),
+            vif("y", "tap3", Some(4), true),
+            vif("y", "tap2", Some(3), true),
+            vif("z", "tap9", None, true),
+        ]);
+        let shown: Vec<(&str, &str)> = seen.iter().map(|(vif, it)| (vif.as_str(), it.interface.as_str())).collect();
+        assert_eq!(shown, [("x", "vif1"), ("y", "tap2")], "an interface without a port is not there yet");
+        assert_eq!(seen["x"].attached_mac, Some(Mac([2, 0, 0, 0, 0, 1])));
+    }
+
+    #[test]
+    fn only_news_is_observed() {
+        let mut nib = Nib::default();
+        let node = Uuid::from_u128(1);
+        let config = serde_json::from_value(json!({})).expect("a transport node");
+        nib.apply(&Command::Create { uuid: node, object: Object::TransportNode(config) }).expect("created");
+        let seen = |ofport| seen_vifs(vec![vif("x", "tap1", Some(ofport), true)]);
+        let first = observation(&nib, node, seen(1)).expect("it is new");
+        nib.apply(&first).expect("observed");
+        assert_eq!(observation(&nib, node, seen(1)), None);
+        assert!(matches!(observation(&nib, node, seen(2)), Some(Command::Observe { present, gone, .. })
+            if present.len() == 1 && gone.is_empty()));
+        assert!(matches!(observation(&nib, node, BTreeMap::new()), Some(Command::Observe { present, gone, .. })
+            if present.is_empty() && gone == ["x"]));
+    }
 }
