@@ -3,7 +3,7 @@
 //! Every wait has an end: the handshake, the headers of a request, and stopping, which lets requests in flight finish.
 //! Connections beyond the limit wait in the listener's backlog. Start at [`serve`].
 
-use crate::runtime::{Accepted, Listener, Moment, Runtime};
+use crate::runtime::{Accepted, Moment, Runtime, accept_until};
 use axum::Router;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -31,8 +31,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for requests in flight when stopping.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
-/// Rest after the listener failed, for instance because there are no more file descriptors.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Where a request came from. Every handler finds it among the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub struct Peer(pub SocketAddr);
 
 /// Serves `router` on `listener` until `stop` completes; then lets requests in flight finish, for at most 5 seconds.
 pub async fn serve<R: Runtime>(
-    mut listener: R::Listener,
+    listener: R::Listener,
     tls: Option<Arc<rustls::ServerConfig>>,
     router: Router,
     stop: impl Future,
@@ -48,32 +46,14 @@ pub async fn serve<R: Runtime>(
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let stopping = Arc::new(Notify::new());
     let tls = tls.map(TlsAcceptor::from);
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let next = async {
-            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            biased;
-            _ = &mut stop => break,
-            next = next => next,
-        };
-        match accepted {
-            Ok(accepted) => {
-                let connection =
-                    connection::<R>(accepted, tls.clone(), router.clone(), stopping.clone().notified_owned());
-                R::spawn("api connection", async move {
-                    connection.await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the API's listener failed to accept a connection");
-                R::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
+    accept_until::<R>("api", listener, slots.clone(), stop, |accepted, slot| {
+        let connection = connection::<R>(accepted, tls.clone(), router.clone(), stopping.clone().notified_owned());
+        R::spawn("api connection", async move {
+            connection.await;
+            drop(slot);
+        });
+    })
+    .await;
     stopping.notify_waiters();
     // Connections end by themselves at the same deadline; those that have not by then are given up.
     let _ = R::before(R::now() + STOPPING_MAX, slots.clone().acquire_many_owned(CONNECTIONS_MAX)).await;

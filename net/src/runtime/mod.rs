@@ -4,9 +4,11 @@
 //! its own. In production it is [`Tokio`]. Functions are static: the world is ambient, so that code deep inside a
 //! library's callback can ask for it too. Start at [`Runtime`].
 
+mod accept;
 mod disk;
 mod tokio;
 
+pub use self::accept::accept_until;
 pub use self::disk::{Disk, DiskFile, HostDisk};
 pub use self::tokio::Tokio;
 

@@ -3,7 +3,7 @@
 use super::identity::{self, Shown};
 use super::{openflow, ovsdb};
 use crate::controller::{Handle, Protocol};
-use crate::runtime::{Accepted, Listener, Runtime};
+use crate::runtime::{Accepted, Runtime, accept_until};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +17,6 @@ use uuid::Uuid;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Most connections that may be in a handshake at once; others wait to be accepted.
 const HANDSHAKES_MAX: usize = 256;
-/// Rest after the listener failed, for instance because there are no more file descriptors.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// What all southbound connections share.
 #[derive(Debug)]
@@ -52,36 +50,19 @@ pub(super) struct Guest<S> {
 
 /// Accepts connections until `stop` completes. Those that are up live on.
 pub async fn serve<R: Runtime>(entrance: Entrance<R::Listener>, shared: Arc<Southbound>, stop: impl Future) {
-    let Entrance { mut listener, protocol, tls } = entrance;
+    let Entrance { listener, protocol, tls } = entrance;
     let tls = tls.map(TlsAcceptor::from);
     let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let next = async {
-            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            biased;
-            _ = &mut stop => return,
-            next = next => next,
-        };
-        match accepted {
-            Ok(accepted) => {
-                let (shared, tls) = (shared.clone(), tls.clone());
-                R::spawn("southbound connection", async move {
-                    match tls {
-                        Some(tls) => encrypted::<R>(&shared, protocol, tls, accepted, slot).await,
-                        None => plain::<R>(&shared, protocol, accepted, slot).await,
-                    }
-                });
+    accept_until::<R>(protocol.name(), listener, slots, stop, |accepted, slot| {
+        let (shared, tls) = (shared.clone(), tls.clone());
+        R::spawn("southbound connection", async move {
+            match tls {
+                Some(tls) => encrypted::<R>(&shared, protocol, tls, accepted, slot).await,
+                None => plain::<R>(&shared, protocol, accepted, slot).await,
             }
-            Err(error) => {
-                tracing::warn!(%error, protocol = protocol.name(), "a listener failed to accept a connection");
-                R::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
+        });
+    })
+    .await;
 }
 
 async fn encrypted<R: Runtime>(
