@@ -90,11 +90,6 @@ impl Delta {
         self.flows.is_empty() && self.groups.is_empty()
     }
 
-    /// How many flows and groups differ.
-    pub fn len(&self) -> usize {
-        self.flows.len() + self.groups.len()
-    }
-
     /// This delta and then `later`, as one.
     pub fn merge(&mut self, later: Delta) {
         self.flows.extend(later.flows);
