@@ -335,3 +335,166 @@ fn one(step: reconcile::Mod) -> Mod {
         reconcile::Mod::DeleteFlow(key) => Mod::Flow(FlowMod::DeleteStrict((*key).clone().into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openflow::codec::{Decoder, encode};
+    use crate::openflow::error::ErrorCode;
+    use crate::openflow::flows::{DumpedFlow, Stats};
+    use crate::openflow::groups::DumpedGroup;
+    use crate::openflow::message::{BundleControl, BundleStep, ErrorMessage, Features};
+    use crate::openflow::session::{Config, Event};
+    use crate::openflow::{Version, message::BundleFlags};
+    use selvedge_core::flow::{Actions, FlowBody, FlowKey, Match};
+    use std::time::Duration;
+
+    const NOW: Duration = Duration::ZERO;
+
+    /// A session with a scripted switch at its other end.
+    struct Wire {
+        session: Session,
+        decoder: Decoder,
+    }
+
+    impl Wire {
+        fn up() -> Wire {
+            let mut wire = Wire { session: Session::new(Config::default(), NOW), decoder: Decoder::default() };
+            wire.say(Xid(1), Body::Hello(Version::hello()));
+            let request = wire.hear().into_iter().find(|message| message.body == Body::FeaturesRequest);
+            let features = Features { datapath_id: 1, buffers: 0, tables: 254, auxiliary_id: 0, capabilities: 0 };
+            wire.say(request.expect("the features are asked for").xid, Body::FeaturesReply(features));
+            assert!(matches!(wire.session.next_event(), Some(Event::Up(_))));
+            wire
+        }
+
+        /// The switch says something.
+        fn say(&mut self, xid: Xid, body: Body) {
+            let mut bytes = Vec::new();
+            encode(&Message { xid, body }, &mut bytes).expect("a short message");
+            self.session.receive(NOW, &bytes);
+        }
+
+        /// The switch says something, and the machine takes it.
+        fn tell(&mut self, sync: &mut FlowSync, xid: Xid, body: Body) -> Option<Told> {
+            self.say(xid, body);
+            match self.session.next_event() {
+                Some(Event::Message(message)) => sync.message(&mut self.session, &message).expect("sent"),
+                other => panic!("no message: {other:?}"),
+            }
+        }
+
+        /// What the controller said since the last time.
+        fn hear(&mut self) -> Vec<Message> {
+            self.decoder.push(self.session.output());
+            self.session.sent(self.session.queued());
+            std::iter::from_fn(|| self.decoder.next_message().expect("messages")).collect()
+        }
+
+        /// The xid of the one message that is `wanted`.
+        fn asked(heard: &[Message], wanted: impl Fn(&Body) -> bool) -> Xid {
+            heard.iter().find(|message| wanted(&message.body)).expect("it was asked").xid
+        }
+
+        /// The role is granted, and the switch tells that it holds `flows`.
+        fn told_all(&mut self, epoch: Epoch, flows: &[(FlowKey, FlowBody)]) -> FlowSync {
+            let mut sync = FlowSync::start(&mut self.session, epoch).expect("sent");
+            let role = Wire::asked(&self.hear(), |body| matches!(body, Body::RoleRequest(_)));
+            let granted = RoleRequest { role: Role::Primary, generation: epoch };
+            assert!(self.tell(&mut sync, role, Body::RoleReply(granted)).is_none());
+            self.dump(&mut sync, flows);
+            sync
+        }
+
+        /// The switch answers what it holds.
+        fn dump(&mut self, sync: &mut FlowSync, flows: &[(FlowKey, FlowBody)]) {
+            let heard = self.hear();
+            let groups = Wire::asked(&heard, |body| matches!(body, Body::MultipartRequest(Request::Groups(_))));
+            let all = Wire::asked(&heard, |body| matches!(body, Body::MultipartRequest(Request::Flows(_))));
+            let none: Vec<DumpedGroup> = Vec::new();
+            let answer = |reply| Body::MultipartReply { more: false, reply };
+            assert!(self.tell(sync, groups, answer(Reply::Groups(none))).is_none());
+            let dumped = flows.iter().map(|(key, body)| DumpedFlow {
+                key: key.clone().into(),
+                body: DumpedBody::Known(body.clone()),
+                stats: Stats::default(),
+            });
+            let told = self.tell(sync, all, answer(Reply::Flows(dumped.collect())));
+            assert!(matches!(told, Some(Told::Compare)), "{told:?}");
+        }
+
+        /// The switch does the bundle that is on its way.
+        fn commit(&mut self, sync: &mut FlowSync) -> Vec<Message> {
+            let heard = self.hear();
+            let step = |body: &Body, step| matches!(body, Body::BundleControl(control) if control.step == step);
+            let close = Wire::asked(&heard, |body| step(body, BundleStep::CloseRequest));
+            let control =
+                |step| Body::BundleControl(BundleControl { bundle: BundleId(1), step, flags: BundleFlags::NONE });
+            assert!(self.tell(sync, close, control(BundleStep::CloseReply)).is_none());
+            let commit = Wire::asked(&self.hear(), |body| step(body, BundleStep::CommitRequest));
+            let told = self.tell(sync, commit, control(BundleStep::CommitReply));
+            assert!(matches!(told, Some(Told::Done(_))), "{told:?}");
+            heard
+        }
+    }
+
+    fn flow(priority: u16) -> (FlowKey, FlowBody) {
+        let key = FlowKey { table: 0, priority, matching: Match::any() };
+        (key, FlowBody { cookie: 1, actions: Actions::drop() })
+    }
+
+    fn table(flows: &[(FlowKey, FlowBody)]) -> FlowTable {
+        let flows = flows.iter().map(|(key, body)| (Arc::new(key.clone()), Arc::new(body.clone())));
+        FlowTable { flows: flows.collect(), ..FlowTable::default() }
+    }
+
+    #[test]
+    fn a_switch_in_order_is_sent_nothing() {
+        let mut wire = Wire::up();
+        let mut sync = wire.told_all(Epoch(7), &[flow(1)]);
+        let (difference, told) = sync.compare(&mut wire.session, &table(&[flow(1)]), Revision(5)).expect("sent");
+        assert!(difference.is_none());
+        assert!(matches!(told, Some(Told::Holds(Revision(5)))), "{told:?}");
+        assert!(wire.hear().is_empty() && sync.in_step());
+    }
+
+    #[test]
+    fn a_difference_is_one_bundle_and_holds_when_it_is_committed() {
+        let mut wire = Wire::up();
+        let mut sync = wire.told_all(Epoch(7), &[flow(1), flow(2)]);
+        let (difference, told) =
+            sync.compare(&mut wire.session, &table(&[flow(2), flow(3)]), Revision(5)).expect("sent");
+        assert_eq!(difference, Difference { missing: 1, surplus: 1, groups: 0 });
+        assert!(told.is_none() && !sync.in_step(), "it holds only when the switch has said so");
+        let heard = wire.commit(&mut sync);
+        assert_eq!(heard.iter().filter(|message| matches!(message.body, Body::BundleAdd(_))).count(), 2);
+        let told = sync.go_on(&mut wire.session).expect("sent");
+        assert!(matches!(told, Some(Told::Holds(Revision(5)))), "{told:?}");
+    }
+
+    #[test]
+    fn a_foreign_change_is_seen_and_our_own_is_not() {
+        let mut wire = Wire::up();
+        let mut sync = wire.told_all(Epoch(7), &[]);
+        sync.compare(&mut wire.session, &FlowTable::default(), Revision(5)).expect("sent");
+        let update = |update| Body::MultipartReply { more: false, reply: Reply::FlowsChanged(vec![update]) };
+        assert!(wire.tell(&mut sync, Xid(0), update(FlowUpdate::Own(Xid(3)))).is_none());
+        assert!(wire.hear().is_empty());
+        let told = wire.tell(&mut sync, Xid(0), update(FlowUpdate::Foreign));
+        assert!(matches!(told, Some(Told::Disturbed)), "{told:?}");
+        wire.dump(&mut sync, &[flow(9)]);
+        let (difference, _) = sync.compare(&mut wire.session, &FlowTable::default(), Revision(5)).expect("sent");
+        assert_eq!(difference, Difference { missing: 0, surplus: 1, groups: 0 });
+    }
+
+    #[test]
+    fn a_deposed_master_writes_nothing() {
+        let mut wire = Wire::up();
+        let mut sync = FlowSync::start(&mut wire.session, Epoch(7)).expect("sent");
+        let role = Wire::asked(&wire.hear(), |body| matches!(body, Body::RoleRequest(_)));
+        let stale = ErrorMessage { code: ErrorCode::STALE, data: Vec::new() };
+        let told = wire.tell(&mut sync, role, Body::Error(stale));
+        assert!(matches!(told, Some(Told::Fenced(_))), "{told:?}");
+        assert!(wire.hear().is_empty());
+    }
+}
