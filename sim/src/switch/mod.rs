@@ -1,0 +1,5 @@
+//! Open vSwitch as a machine: bytes, packets and time in; bytes and packets out.
+//!
+//! Start at [`model`], the words that its parts share.
+
+pub mod model;
