@@ -2,10 +2,12 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`logical`] | the oracle: the logical network as it is specified |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
+pub mod logical;
 pub mod stage;
 pub mod switch;
 pub mod testbed;
