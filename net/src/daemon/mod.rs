@@ -1,8 +1,10 @@
-//! The daemon: puts a controller on a data directory, sockets and signals. Start at [`run`].
+//! The daemon: puts a controller on a data directory, sockets and signals. Start at [`run`]; [`serving`] is the part of
+//! it that runs on any runtime.
 
 mod addresses;
 mod banner;
 pub mod config;
+pub mod serving;
 mod start;
 
 pub use config::{Config, ConfigError, Options};

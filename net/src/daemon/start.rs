@@ -3,10 +3,10 @@
 use super::addresses::local_addresses;
 use super::banner::{Listening, banner};
 use super::config::Config;
-use crate::api::{self, ApiConfig, auth};
-use crate::controller::{self, Handle, Protocol, SubmitError};
-use crate::runtime::{HostDisk, Listener, Runtime, Tokio};
-use crate::southbound::{self, Entrance, Southbound};
+use super::serving::{self, Encrypted, Serving, Stopping};
+use crate::api::{self, auth};
+use crate::controller::{self, Handle, SubmitError};
+use crate::runtime::{HostDisk, Runtime, Tokio};
 use crate::store::{Store, StoreError};
 use crate::tls::{self, Authority, AuthorityError};
 use selvedge_core::nib::Command;
@@ -15,8 +15,6 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// The user that is made on first start.
@@ -101,7 +99,7 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     let password = directory.join(PASSWORD_FILE);
     make_admin(&handle, &password).await?;
     let node_uuid = Uuid::from_bytes(authority.fingerprint().head());
-    let listening = listen(&config, &handle, &credentials, node_uuid, &stopping).await?;
+    let (listening, api_ended) = listen(&config, &handle, &credentials, node_uuid, &stopping).await?;
     announce(&banner(&config, &listening, reachable(&addresses), &password));
     tokio::select! {
         biased;
@@ -110,102 +108,33 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     }
     tracing::info!("stopping");
     stopping.stop();
-    listening.api_ended.await;
+    api_ended.await;
     Ok(())
 }
 
-/// What is up.
-struct Up<F> {
-    at: Listening,
-    api_ended: F,
-}
-
-impl<F> std::ops::Deref for Up<F> {
-    type Target = Listening;
-
-    fn deref(&self) -> &Listening {
-        &self.at
-    }
-}
-
-/// Tells every listener to stop. Clones are the same.
-#[derive(Clone, Debug, Default)]
-struct Stopping(Arc<(Notify, std::sync::atomic::AtomicBool)>);
-
-impl Stopping {
-    fn stop(&self) {
-        self.0.1.store(true, std::sync::atomic::Ordering::Release);
-        self.0.0.notify_waiters();
-    }
-
-    async fn stopped(self) {
-        let notified = self.0.0.notified();
-        tokio::pin!(notified);
-        notified.as_mut().enable();
-        if !self.0.1.load(std::sync::atomic::Ordering::Acquire) {
-            notified.await;
-        }
-    }
-}
-
+/// Where the daemon listens.
 async fn listen(
     config: &Config,
     handle: &Handle,
     credentials: &tls::Credentials,
     node_uuid: Uuid,
     stopping: &Stopping,
-) -> Result<Up<impl Future<Output = ()>>, DaemonError> {
-    let (api, api_at) = bind("the API", config.api).await?;
-    let (ovsdb, ovsdb_at) = bind("OVSDB", config.ovsdb).await?;
-    let (openflow, openflow_at) = bind("OpenFlow", config.openflow).await?;
-    let southbound_tls = Some(tls::southbound_config(credentials)?);
-    let mut entrances = vec![
-        Entrance { listener: ovsdb, protocol: Protocol::Ovsdb, tls: southbound_tls.clone() },
-        Entrance { listener: openflow, protocol: Protocol::OpenFlow, tls: southbound_tls },
-    ];
-    let mut plain_port = None;
-    if let Some(at) = config.openflow_tcp {
-        let (listener, at) = bind("OpenFlow over plain TCP", at).await?;
-        plain_port = Some(at.port());
-        entrances.push(Entrance { listener, protocol: Protocol::OpenFlow, tls: None });
-    }
-    if let Some(at) = config.ovsdb_tcp {
-        let (listener, _) = bind("OVSDB over plain TCP", at).await?;
-        entrances.push(Entrance { listener, protocol: Protocol::Ovsdb, tls: None });
-    }
-    let shared = Arc::new(Southbound {
-        handle: handle.clone(),
-        openflow_port: openflow_at.port(),
-        openflow_plain_port: plain_port,
-    });
-    for entrance in entrances {
-        let serving = southbound::serve::<Tokio>(entrance, shared.clone(), stopping.clone().stopped());
-        Tokio::spawn("southbound listener", serving);
-    }
-    let api_config = ApiConfig {
-        server: config.server.clone(),
+) -> Result<(Listening, impl Future<Output = ()> + use<>), DaemonError> {
+    let serving = Serving {
+        api: config.api,
+        encrypted: Some(Encrypted { credentials, ovsdb: config.ovsdb, openflow: config.openflow }),
+        ovsdb_tcp: config.ovsdb_tcp,
+        openflow_tcp: config.openflow_tcp,
+        server: &config.server,
         node_uuid,
-        listen_addr: format!("pssl:{api_at}"),
-        ..ApiConfig::default()
     };
-    let router = api::router::<Tokio>(handle.clone(), api_config)?;
-    let api_tls = Some(tls::northbound_config(credentials)?);
-    let (ended, api_ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = api::serve::<Tokio>(api, api_tls, router, stopping.clone().stopped());
-    Tokio::spawn("api listener", async move {
-        serving.await;
-        drop(ended);
-    });
-    let at = Listening { api: api_at, ovsdb: ovsdb_at, openflow: openflow_at };
-    // That the sender is gone is the news.
-    Ok(Up { at, api_ended: async move { _ = api_ended.await } })
-}
-
-async fn bind(what: &'static str, at: SocketAddr) -> Result<(<Tokio as Runtime>::Listener, SocketAddr), DaemonError> {
-    let failed = |why| DaemonError::Listen { what, at, why };
-    let listener = Tokio::listen(at).await.map_err(failed)?;
-    let local = Listener::local_addr(&listener).map_err(failed)?;
-    Ok((listener, local))
+    let up = serving::serve::<Tokio>(handle, &serving, stopping).await?;
+    let listening = Listening {
+        api: up.api,
+        ovsdb: up.ovsdb.expect("it is served over TLS"),
+        openflow: up.openflow.expect("it is served over TLS"),
+    };
+    Ok((listening, up.api_ended))
 }
 
 fn make_directory(path: &Path) -> Result<(), DaemonError> {

@@ -23,8 +23,8 @@ const HANDSHAKES_MAX: usize = 256;
 pub struct Southbound {
     /// The controller.
     pub handle: Handle,
-    /// The port for OpenFlow over TLS, which switches are told.
-    pub openflow_port: u16,
+    /// The port for OpenFlow over TLS, which switches are told, if there is one.
+    pub openflow_port: Option<u16>,
     /// The port for OpenFlow without, if there is one.
     pub openflow_plain_port: Option<u16>,
 }

@@ -34,11 +34,12 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         state.counters.ovsdb_sessions += 1;
     });
     tracing::info!(%node, %peer, "OVSDB session began");
-    let target = match (encrypted, shared.openflow_plain_port) {
-        (true, _) => Ok(format!("ssl:{}", at(local, shared.openflow_port))),
-        (false, Some(port)) => Ok(format!("tcp:{}", at(local, port))),
-        (false, None) => Err("OVSDB came over plain TCP, but there is no plain OpenFlow port".to_string()),
+    let (scheme, port, way) = match encrypted {
+        true => ("ssl", shared.openflow_port, "TLS"),
+        false => ("tcp", shared.openflow_plain_port, "plain TCP"),
     };
+    let target = port.map(|port| format!("{scheme}:{}", at(local, port)));
+    let target = target.ok_or_else(|| format!("OVSDB came over {way}, but there is no such OpenFlow port"));
     let session = Session::new(R::now(), Limits::default(), &SCHEMA);
     let mut driver = Driver {
         handle: handle.clone(),
@@ -410,7 +411,7 @@ mod tests {
         let create = Command::Create { uuid: node, object: Object::TransportNode(config) };
         handle.submit(create).await.expect("created");
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let shared = Southbound { handle, openflow_port: 6653, openflow_plain_port: None };
+        let shared = Southbound { handle, openflow_port: Some(6653), openflow_plain_port: None };
         tokio::spawn(async move {
             let at = SocketAddr::from(([192, 0, 2, 1], 6640));
             drive::<Tokio, _>(&shared, Guest { node, peer: at, local: at, encrypted: true, stream: ours }).await;
