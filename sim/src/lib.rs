@@ -3,11 +3,13 @@
 //! | module | |
 //! | --- | --- |
 //! | [`logical`] | the oracle: the logical network as it is specified |
+//! | [`plan`] | what happens in a simulated world, and how it is drawn from a seed |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
 pub mod logical;
+pub mod plan;
 pub mod stage;
 pub mod switch;
 pub mod testbed;

@@ -4,7 +4,7 @@ use super::auth::hash_password;
 use super::{ApiConfig, router};
 use crate::controller;
 use crate::runtime::{HostDisk, Tokio};
-use crate::store::Store;
+use crate::store::{SNAPSHOT_EVERY, Store};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -37,7 +37,8 @@ impl Answer {
 impl TestServer {
     async fn new() -> TestServer {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (store, nib) = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
+        let (store, nib) =
+            Store::open(&HostDisk(directory.path().to_path_buf()), SNAPSHOT_EVERY).expect("an empty store");
         let (handle, core) = controller::run::<Tokio>(store, nib);
         tokio::spawn(core);
         let password_hash = hash_password::<Tokio>(PASSWORD);

@@ -7,7 +7,7 @@ use super::serving::{self, Encrypted, Serving, Stopping};
 use crate::api::{self, auth};
 use crate::controller::{self, Handle, SubmitError};
 use crate::runtime::{HostDisk, Runtime, Tokio};
-use crate::store::{Store, StoreError};
+use crate::store::{SNAPSHOT_EVERY, Store, StoreError};
 use crate::tls::{self, Authority, AuthorityError};
 use selvedge_core::nib::Command;
 use std::future::Future;
@@ -80,7 +80,7 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     make_directory(directory)?;
     // First of all, since it is what a second instance is refused by.
     let store_error = |why| DaemonError::Store { path: directory.clone(), why };
-    let (store, nib) = Store::open(&HostDisk(directory.clone())).map_err(store_error)?;
+    let (store, nib) = Store::open(&HostDisk(directory.clone()), SNAPSHOT_EVERY).map_err(store_error)?;
     let (authority, _) = Authority::open(directory)?;
     let addresses = local_addresses();
     let credentials = authority.controller(&certificate_names(&config.names), &addresses)?;

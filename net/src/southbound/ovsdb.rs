@@ -363,7 +363,7 @@ mod tests {
     use crate::controller;
     use crate::ovsdb::codec::{self, Decoder, Message};
     use crate::runtime::{HostDisk, Tokio};
-    use crate::store::Store;
+    use crate::store::{SNAPSHOT_EVERY, Store};
     use selvedge_core::addr::Mac;
     use selvedge_core::nib::Object;
     use serde_json::json;
@@ -403,7 +403,8 @@ mod tests {
     #[tokio::test]
     async fn a_silent_switch_is_configured_after_its_first_answer() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (store, nib) = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
+        let (store, nib) =
+            Store::open(&HostDisk(directory.path().to_path_buf()), SNAPSHOT_EVERY).expect("an empty store");
         let (handle, core) = controller::run::<Tokio>(store, nib);
         tokio::spawn(core);
         let node = Uuid::from_u128(1);

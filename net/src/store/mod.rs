@@ -22,7 +22,7 @@ use std::io;
 const FORMAT: u8 = 1;
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "nib.redb";
-/// A snapshot is taken after this many commands, and the log before it is dropped.
+/// How often the daemon takes a snapshot; see [`Store::open`].
 pub const SNAPSHOT_EVERY: u64 = 20_000;
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
@@ -68,14 +68,16 @@ pub struct Store {
     database: Database,
     last: Revision,
     snapshot_at: Revision,
+    snapshot_every: u64,
 }
 
 impl Store {
-    /// Opens the store of a data directory, or makes an empty one, and replays it.
+    /// Opens the store of a data directory, or makes an empty one, and replays it. After `snapshot_every` commands it
+    /// wants a snapshot, and the log before that is dropped.
     ///
     /// # Errors
     /// If the file is in use, unreadable, damaged, or of a later release.
-    pub fn open(disk: &impl Disk) -> Result<(Store, Nib), StoreError> {
+    pub fn open(disk: &impl Disk, snapshot_every: u64) -> Result<(Store, Nib), StoreError> {
         let file = disk.open(FILE_NAME).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => StoreError::InUse,
             _ => StoreError::Open(error),
@@ -87,7 +89,7 @@ impl Store {
         transaction.open_table(SNAPSHOT).map_err(redb)?;
         transaction.commit().map_err(redb)?;
         let (snapshot_at, nib) = replay(&database)?;
-        Ok((Store { database, last: nib.revision(), snapshot_at }, nib))
+        Ok((Store { database, last: nib.revision(), snapshot_at, snapshot_every }, nib))
     }
 
     /// Makes commands durable, at the revisions after the last.
@@ -109,7 +111,7 @@ impl Store {
 
     /// Whether the log has grown enough for a snapshot.
     pub fn wants_snapshot(&self) -> bool {
-        self.last.0 - self.snapshot_at.0 >= SNAPSHOT_EVERY
+        self.last.0 - self.snapshot_at.0 >= self.snapshot_every
     }
 
     /// Stores the NIB as of the last command, and drops the log before it.
@@ -195,13 +197,13 @@ mod tests {
     #[test]
     fn what_was_appended_is_there_after_reopening() {
         let (_dir, disk) = directory();
-        let (mut store, mut nib) = Store::open(&disk).expect("an empty store");
+        let (mut store, mut nib) = Store::open(&disk, SNAPSHOT_EVERY).expect("an empty store");
         let commands = [zone(1), zone(2), zone(1)];
         store.append(&commands).expect("durable");
         let refused = commands.iter().filter(|command| nib.apply(command).is_err()).count();
         assert_eq!(refused, 1, "the second zone 1 exists already");
         drop(store);
-        let (_, again) = Store::open(&disk).expect("the same store");
+        let (_, again) = Store::open(&disk, SNAPSHOT_EVERY).expect("the same store");
         assert_eq!(again, nib);
         assert_eq!(again.revision(), Revision(3));
     }
@@ -209,14 +211,14 @@ mod tests {
     #[test]
     fn a_snapshot_replaces_the_log() {
         let (_dir, disk) = directory();
-        let (mut store, mut nib) = Store::open(&disk).expect("an empty store");
+        let (mut store, mut nib) = Store::open(&disk, SNAPSHOT_EVERY).expect("an empty store");
         store.append(&[zone(1)]).expect("durable");
         nib.apply(&zone(1)).expect("lawful");
         store.snapshot(&nib).expect("durable");
         store.append(&[zone(2)]).expect("durable");
         nib.apply(&zone(2)).expect("lawful");
         drop(store);
-        let (store, again) = Store::open(&disk).expect("the same store");
+        let (store, again) = Store::open(&disk, SNAPSHOT_EVERY).expect("the same store");
         assert_eq!(again, nib);
         assert_eq!(store.snapshot_at, Revision(1));
     }
@@ -224,8 +226,8 @@ mod tests {
     #[test]
     fn a_second_opener_is_refused_in_words() {
         let (_dir, disk) = directory();
-        let first = Store::open(&disk).expect("an empty store");
-        let error = Store::open(&disk).err().expect("refused").to_string();
+        let first = Store::open(&disk, SNAPSHOT_EVERY).expect("an empty store");
+        let error = Store::open(&disk, SNAPSHOT_EVERY).err().expect("refused").to_string();
         assert!(error.contains("another controller runs on this data directory"), "{error}");
         drop(first);
     }
