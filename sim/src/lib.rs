@@ -3,13 +3,17 @@
 //! | module | |
 //! | --- | --- |
 //! | [`logical`] | the oracle: the logical network as it is specified |
+//! | [`oracles`] | what must always hold |
 //! | [`plan`] | what happens in a simulated world, and how it is drawn from a seed |
+//! | [`run`] | runs a plan |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
 pub mod logical;
+pub mod oracles;
 pub mod plan;
+pub mod run;
 pub mod stage;
 pub mod switch;
 pub mod testbed;
