@@ -4,6 +4,12 @@
 //! | --- | --- |
 //! | [`controller`] | the controller's process: the code that ships |
 //! | [`client`] | clients of the API, over real HTTP |
+//! | [`intent`] | what they asked for and were told, and so what may be there |
+//! | [`judge`] | follows every frame, and judges each delivery |
+//! | [`lines`] | flow tables of both models in one spelling |
 
 pub mod client;
 pub mod controller;
+pub mod intent;
+pub mod judge;
+pub mod lines;
