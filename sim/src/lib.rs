@@ -2,14 +2,17 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`disk`] | disks that lose, tear and fail |
 //! | [`logical`] | the oracle: the logical network as it is specified |
 //! | [`oracles`] | what must always hold |
 //! | [`plan`] | what happens in a simulated world, and how it is drawn from a seed |
 //! | [`run`] | runs a plan |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
+//! | [`world`] | our world: one thread, its own time, everything from a seed |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
+pub mod disk;
 pub mod logical;
 pub mod oracles;
 pub mod plan;
@@ -17,3 +20,4 @@ pub mod run;
 pub mod stage;
 pub mod switch;
 pub mod testbed;
+pub mod world;

@@ -1,0 +1,476 @@
+//! Disks that lose what was not synced, tear it, and fail.
+//!
+//! A [`SimDisk`] is a directory of one host, the same on every stage. Writes go to a cache; a sync makes them durable. At a
+//! crash each sector of 512 bytes that was not synced is kept, lost or torn, as drawn from the disk's own randomness, so
+//! that unsynced writes are in effect reordered. Handles from before a crash are dead: a destructor that still writes
+//! writes to nobody.
+//!
+//! | fault | here |
+//! | --- | --- |
+//! | D1, D2 | [`SimDisk::crash`] |
+//! | P2 | [`SimDisk::cut_power_at`]: within a commit, since that is many operations |
+//! | D3, D5 | [`SimDisk::rot`] |
+//! | D6 | [`SimDisk::fail_sync`]: the pages are clean then, and gone at the next crash |
+//! | D7, D11 | [`SimDisk::set_full`], [`SimDisk::set_read_only`] |
+//! | D9 | a file whose name was never synced is gone after a crash |
+//! | a lie | [`SimDisk::lie_about_sync`]: what no honest disk does, to see that it is noticed |
+//!
+//! Start at [`SimDisk`].
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use selvedge_net::runtime::{Disk, DiskFile};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What is written at once or not at all, in bytes.
+const SECTOR: u64 = 512;
+
+/// A host's disk. Clones are the same disk.
+#[derive(Clone, Debug)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    files: BTreeMap<String, File>,
+    rng: ChaCha8Rng,
+    /// Counts crashes: handles from before one are dead.
+    life: u64,
+    operations: u64,
+    cut_power_at: Option<u64>,
+    power_cut: bool,
+    fail_sync: bool,
+    full: bool,
+    read_only: bool,
+    lies: bool,
+    fired: Fired,
+}
+
+/// How often each kind of fault had an effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Fired {
+    /// Sectors lost at crashes.
+    pub lost: u64,
+    /// Sectors torn at crashes.
+    pub torn: u64,
+    /// Unsynced sectors that a crash kept.
+    pub kept: u64,
+    /// Power cuts at an operation.
+    pub power_cuts: u64,
+    /// Syncs that failed.
+    pub failed_syncs: u64,
+    /// Writes refused, for want of space or of leave.
+    pub refused: u64,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    bytes: Vec<u8>,
+    /// What sectors were when last synced, if they were written since.
+    unsynced: BTreeMap<u64, Vec<u8>>,
+    /// Sectors of which a sync failed: clean, but not on the disk.
+    doomed: BTreeMap<u64, Vec<u8>>,
+    synced_length: usize,
+    name_synced: bool,
+    open: bool,
+}
+
+impl File {
+    fn sector(&self, sector: u64) -> Vec<u8> {
+        let from = ((sector * SECTOR) as usize).min(self.bytes.len());
+        let to = (from + SECTOR as usize).min(self.bytes.len());
+        self.bytes[from..to].to_vec()
+    }
+
+    /// Remembers what sectors were before they are written.
+    fn touch(&mut self, from: u64, to: u64) {
+        for sector in from / SECTOR..to.div_ceil(SECTOR) {
+            if !self.unsynced.contains_key(&sector) {
+                self.unsynced.insert(sector, self.sector(sector));
+            }
+        }
+    }
+
+    fn restore(&mut self, sector: u64, old: &[u8]) {
+        let from = (sector * SECTOR) as usize;
+        let end = (from + SECTOR as usize).min(self.bytes.len());
+        if from < end {
+            self.bytes[from..end].fill(0);
+            let count = old.len().min(end - from);
+            self.bytes[from..from + count].copy_from_slice(&old[..count]);
+        }
+    }
+}
+
+impl SimDisk {
+    /// An empty disk; what happens at crashes is drawn from `seed`.
+    pub fn new(seed: u64) -> SimDisk {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1 << 41);
+        SimDisk(Arc::new(Mutex::new(State {
+            files: BTreeMap::new(),
+            rng,
+            life: 0,
+            operations: 0,
+            cut_power_at: None,
+            power_cut: false,
+            fail_sync: false,
+            full: false,
+            read_only: false,
+            lies: false,
+            fired: Fired::default(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no holder panics")
+    }
+
+    /// Power goes: what was not synced is kept, lost or torn. The disk can be used again at once, by new handles.
+    pub fn crash(&self) {
+        let mut state = self.state();
+        state.end_life();
+        let State { files, rng, fired, .. } = &mut *state;
+        files.retain(|_, file| file.name_synced);
+        for file in files.values_mut() {
+            if rng.random_bool(0.5) {
+                file.bytes.resize(file.synced_length.max(file.bytes.len()), 0);
+            }
+            for (sector, old) in std::mem::take(&mut file.unsynced) {
+                match rng.random_range(0..4) {
+                    0 => fired.kept += 1,
+                    1 => {
+                        let at = rng.random_range(0..=old.len());
+                        let new = file.sector(sector);
+                        let torn: Vec<u8> = new.iter().take(at).chain(old.iter().skip(at)).copied().collect();
+                        file.restore(sector, &torn);
+                        fired.torn += 1;
+                    }
+                    _ => {
+                        file.restore(sector, &old);
+                        fired.lost += 1;
+                    }
+                }
+            }
+            for (sector, old) in std::mem::take(&mut file.doomed) {
+                file.restore(sector, &old);
+                fired.lost += 1;
+            }
+            file.synced_length = file.bytes.len();
+        }
+    }
+
+    /// The process that used it is killed: its handles are dead, and the operating system keeps what was written.
+    pub fn killed(&self) {
+        self.state().end_life();
+    }
+
+    /// Power goes at an operation that is yet to come: that one and all later ones fail. See [`SimDisk::is_dark`].
+    pub fn cut_power_at(&self, operations_from_now: u64) {
+        let mut state = self.state();
+        state.cut_power_at = Some(state.operations + operations_from_now);
+    }
+
+    /// Whether power went at an operation: then the host is to be taken down, and the disk to [`crash`](Self::crash).
+    pub fn is_dark(&self) -> bool {
+        self.state().power_cut
+    }
+
+    /// The next sync fails.
+    pub fn fail_sync(&self, fails: bool) {
+        self.state().fail_sync = fails;
+    }
+
+    /// Whether there is room for more.
+    pub fn set_full(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    /// Whether anything can be written.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.state().read_only = read_only;
+    }
+
+    /// Whether syncs say that they made durable what they did not.
+    pub fn lie_about_sync(&self, lies: bool) {
+        self.state().lies = lies;
+    }
+
+    /// Flips bits of a random byte of a file: silent rot. Nothing if it has none.
+    pub fn rot(&self, name: &str) {
+        let mut state = self.state();
+        let State { files, rng, .. } = &mut *state;
+        let Some(file) = files.get_mut(name).filter(|file| !file.bytes.is_empty()) else { return };
+        let at = rng.random_range(0..file.bytes.len());
+        file.bytes[at] ^= rng.random_range(1..=255_u8);
+    }
+
+    /// How often each kind of fault had an effect.
+    pub fn fired(&self) -> Fired {
+        self.state().fired
+    }
+
+    /// How many operations there were.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+}
+
+impl State {
+    fn end_life(&mut self) {
+        self.life += 1;
+        (self.power_cut, self.cut_power_at) = (false, None);
+        self.files.values_mut().for_each(|file| file.open = false);
+    }
+
+    /// Counts an operation; fails if power is gone, or the handle is of an earlier life.
+    fn operate(&mut self, life: u64) -> io::Result<()> {
+        if life != self.life || self.power_cut {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        self.operations += 1;
+        if self.cut_power_at.is_some_and(|at| self.operations >= at) {
+            (self.power_cut, self.cut_power_at) = (true, None);
+            self.fired.power_cuts += 1;
+            return Err(io::Error::other("the disk lost power"));
+        }
+        Ok(())
+    }
+
+    /// Whether so many bytes may be written, of which some are beyond what there is.
+    fn admit(&mut self, grows: bool) -> io::Result<()> {
+        let refusal = match (self.read_only, self.full && grows) {
+            (true, _) => io::ErrorKind::ReadOnlyFilesystem,
+            (false, true) => io::ErrorKind::StorageFull,
+            (false, false) => return Ok(()),
+        };
+        self.fired.refused += 1;
+        Err(refusal.into())
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    fn open(&self, name: &str) -> io::Result<SimFile> {
+        let mut state = self.state();
+        let life = state.life;
+        state.operate(life)?;
+        let file = state.files.entry(name.to_string()).or_default();
+        if std::mem::replace(&mut file.open, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(SimFile { disk: self.clone(), name: name.to_string(), life })
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let life = state.life;
+        state.operate(life)?;
+        if !state.lies {
+            state.files.values_mut().for_each(|file| file.name_synced = true);
+        }
+        Ok(())
+    }
+}
+
+/// A file of a [`SimDisk`], locked for who opened it.
+#[derive(Debug)]
+pub struct SimFile {
+    disk: SimDisk,
+    name: String,
+    life: u64,
+}
+
+impl SimFile {
+    fn with<T>(&self, work: impl FnOnce(&mut State, &str) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.disk.state();
+        state.operate(self.life)?;
+        work(&mut state, &self.name)
+    }
+}
+
+fn file<'a>(state: &'a mut State, name: &str) -> &'a mut File {
+    state.files.get_mut(name).expect("an open file is there while its life lasts")
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        self.with(|state, name| Ok(file(state, name).bytes.len() as u64))
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.with(|state, name| {
+            let from = offset as usize;
+            let bytes = file(state, name).bytes.get(from..from.saturating_add(out.len()));
+            out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.with(|state, name| {
+            let end = offset + data.len() as u64;
+            let grows = end > file(state, name).bytes.len() as u64;
+            state.admit(grows)?;
+            let file = file(state, name);
+            file.touch(offset, end);
+            if grows {
+                file.bytes.resize(end as usize, 0);
+            }
+            file.bytes[offset as usize..end as usize].copy_from_slice(data);
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.with(|state, name| {
+            let now = file(state, name).bytes.len() as u64;
+            state.admit(len > now)?;
+            let file = file(state, name);
+            file.touch(len.min(now), len.max(now));
+            file.bytes.resize(len as usize, 0);
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.with(|state, name| {
+            let (fails, lies) = (std::mem::take(&mut state.fail_sync), state.lies);
+            let file = file(state, name);
+            match (fails, lies) {
+                (true, _) => {
+                    let unsynced = std::mem::take(&mut file.unsynced);
+                    unsynced.into_iter().for_each(|(sector, old)| _ = file.doomed.entry(sector).or_insert(old));
+                    state.fired.failed_syncs += 1;
+                    Err(io::Error::other("the disk failed to sync"))
+                }
+                (false, true) => Ok(()),
+                (false, false) => {
+                    file.unsynced.clear();
+                    file.synced_length = file.bytes.len();
+                    Ok(())
+                }
+            }
+        })
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.life == self.life {
+            state.files.get_mut(&self.name).into_iter().for_each(|file| file.open = false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use selvedge_core::nib::{Command, Nib};
+    use selvedge_net::store::{Store, StoreError};
+
+    fn command(n: u64) -> Command {
+        Command::SetUser { name: format!("user{n}"), password_hash: n.to_string() }
+    }
+
+    /// Appends commands until the disk fails; gives how many were acknowledged.
+    fn append_until_it_fails(store: &mut Store, nib: &mut Nib, from: u64) -> Result<u64, StoreError> {
+        for n in from..from + 40 {
+            store.append(&[command(n)])?;
+            nib.apply(&command(n)).expect("it is lawful");
+            if store.wants_snapshot() {
+                store.snapshot(nib)?;
+            }
+        }
+        Ok(from + 40)
+    }
+
+    /// Power cuts at random operations; whether every acknowledged command was there each time.
+    fn survives(seed: u64, cuts: u32, prepare: impl Fn(&SimDisk)) -> bool {
+        let disk = SimDisk::new(seed);
+        let mut draw = ChaCha8Rng::seed_from_u64(seed);
+        let mut acknowledged = 0;
+        for _ in 0..cuts {
+            prepare(&disk);
+            let Ok((mut store, mut nib)) = Store::open(&disk, 7) else {
+                disk.crash();
+                continue;
+            };
+            let found = nib.revision().0;
+            if found < acknowledged || found > acknowledged + 1 {
+                return false;
+            }
+            acknowledged = found;
+            disk.cut_power_at(draw.random_range(1..400));
+            if let Ok(last) = append_until_it_fails(&mut store, &mut nib, found) {
+                acknowledged = last;
+            }
+            acknowledged = acknowledged.max(nib.revision().0);
+            disk.crash();
+            drop(store);
+        }
+        acknowledged > 0
+    }
+
+    #[test]
+    fn a_store_keeps_what_it_acknowledged_through_300_power_cuts() {
+        for seed in 0..10 {
+            assert!(survives(seed, 30, |_| {}), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_lying_sync_is_noticed() {
+        let noticed = (0..10).filter(|seed| {
+            let lied = std::panic::catch_unwind(|| survives(*seed, 10, |disk| disk.lie_about_sync(true)));
+            !matches!(lied, Ok(true))
+        });
+        assert_eq!(noticed.count(), 10);
+    }
+
+    #[test]
+    fn handles_from_before_a_crash_write_to_nobody() {
+        let disk = SimDisk::new(1);
+        let before = disk.open("f").expect("it opens");
+        assert_eq!(disk.open("f").map(|_| ()).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        disk.sync_names().expect("synced");
+        before.write_at(0, b"durable").expect("written");
+        before.sync().expect("synced");
+        before.write_at(0, b"lost or not").expect("written");
+        disk.crash();
+        assert!(before.write_at(0, b"from beyond").is_err());
+        let after = disk.open("f").expect("it opens again");
+        drop(before);
+        assert_eq!(disk.open("f").map(|_| ()).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        let mut bytes = [0; 4];
+        after.read_at(3, &mut bytes).expect("read");
+        assert!(bytes == *b"able" || bytes == *b"t or", "{bytes:?}");
+    }
+
+    #[test]
+    fn failures_are_errors_and_are_counted() {
+        let disk = SimDisk::new(2);
+        let file = disk.open("f").expect("it opens");
+        disk.set_full(true);
+        assert_eq!(file.write_at(0, b"x").map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
+        disk.set_full(false);
+        disk.set_read_only(true);
+        assert_eq!(file.set_len(9).map_err(|error| error.kind()), Err(io::ErrorKind::ReadOnlyFilesystem));
+        disk.set_read_only(false);
+        file.write_at(0, b"x").expect("written");
+        disk.sync_names().expect("synced");
+        disk.fail_sync(true);
+        assert!(file.sync().is_err());
+        file.sync().expect("the pages are clean");
+        disk.crash();
+        assert_eq!(disk.fired(), Fired { refused: 2, failed_syncs: 1, lost: 1, ..Fired::default() });
+        let file = disk.open("unsynced name").expect("it opens");
+        file.write_at(0, b"x").expect("written");
+        file.sync().expect("synced");
+        disk.crash();
+        assert_eq!(disk.open("unsynced name").expect("a new one").len().expect("a length"), 0);
+    }
+}
