@@ -13,3 +13,5 @@ pub mod controller;
 pub mod intent;
 pub mod judge;
 pub mod lines;
+#[cfg(test)]
+mod tests;
