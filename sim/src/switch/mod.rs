@@ -3,3 +3,4 @@
 //! Start at [`model`], the words that its parts share.
 
 pub mod model;
+pub mod packet;
