@@ -14,7 +14,7 @@ mod key;
 mod parse;
 
 pub use commit::commit;
-pub use key::{Key, WORDS};
+pub use key::{Key, Tag, WORDS};
 pub use parse::{Layout, parse};
 
 /// Ethertypes.
