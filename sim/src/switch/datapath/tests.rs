@@ -351,3 +351,15 @@ fn old_tables_answer_while_the_cache_lags() {
     assert_eq!(ports(&mut bridge, NOW), [2]);
     assert_eq!(ports(&mut bridge, NOW + Duration::from_secs(3)), [3]);
 }
+
+#[test]
+fn congestion_marks_go_inside() {
+    let mut bridge = start(vec![flow(0, 1, &[], vec![output(2)])]);
+    let marked = TunnelMetadata { tos: 3, destination: Some([10, 1, 1, 1].into()), ..TunnelMetadata::default() };
+    let plain = Frame::tcp4().build();
+    assert_eq!(bridge.execute(NOW, 1, Packet::new(plain.clone()), Some(&marked)), []);
+    let mut capable = plain;
+    capable[15] = 1;
+    let sent = outputs(bridge.execute(NOW, 1, Packet::new(capable), Some(&marked)));
+    assert_eq!(parse(&sent[0].1).0.get(Field::IpEcn), 3);
+}

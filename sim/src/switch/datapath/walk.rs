@@ -22,6 +22,9 @@ const RESUBMITS_MAX: u32 = DEPTH_MAX * DEPTH_MAX;
 /// How many bytes may be on the stack, each value with its length.
 const STACK_MAX: usize = 65536;
 
+/// The congestion mark of IP (RFC 3168).
+const CONGESTION: u8 = 3;
+
 /// `OFPR_*` (OpenFlow 1.5.1, section 7.4.1).
 mod reason {
     pub const TABLE_MISS: u8 = 0;
@@ -125,6 +128,7 @@ pub struct Walk<'a> {
     is_packet_out: bool,
     /// Our own end of the tunnel it came by: nothing is sent there.
     own_tunnel_end: (u128, u128),
+    outer_tos: u8,
     lists: Vec<List>,
     depth: u32,
     resubmits: u32,
@@ -156,6 +160,7 @@ impl<'a> Walk<'a> {
             tag: packet.tag,
             bytes: Bytes { data: packet.data, layout, base: base.clone() },
             own_tunnel_end: tunnel_end(&base),
+            outer_tos: tunnel.map_or(0, |tunnel| tunnel.tos),
             key: base,
             queue: None,
             effects: Vec::new(),
@@ -177,6 +182,9 @@ impl<'a> Walk<'a> {
 
     /// Looks the packet up in the first table and does what is found, and then its action set.
     pub fn first_table(&mut self) {
+        if !self.take_congestion_mark() {
+            return;
+        }
         self.found_in(0, self.in_port());
         self.run();
         self.do_action_set();
@@ -197,6 +205,18 @@ impl<'a> Walk<'a> {
             self.effects.retain(|effect| matches!(effect, Effect::Learned(_)));
         }
         self.effects
+    }
+
+    /// A congestion mark outside goes inside; a packet that cannot have it is dropped (RFC 6040, section 4.2).
+    fn take_congestion_mark(&mut self) -> bool {
+        let is_marked = self.outer_tos & CONGESTION == CONGESTION && self.key.is_ip();
+        if is_marked && self.key.get(Field::IpEcn) == 0 {
+            return false;
+        }
+        if is_marked {
+            self.key.set(Field::IpEcn, CONGESTION.into());
+        }
+        true
     }
 
     fn in_port(&self) -> u32 {
@@ -648,8 +668,12 @@ fn outer(config: &TunnelConfig, key: &Key) -> TunnelMetadata {
     let flow_source = || address(key, Field::TunSrc, Field::TunIpv6Src);
     let inner_tos = (key.get(Field::IpDscp) << 2 | key.get(Field::IpEcn)) as u8;
     let tos = config.tos.unwrap_or(if key.is_ip() { inner_tos } else { 0 });
-    // The inner congestion marks go outside, too, lest they are lost (RFC 6040, section 4.1).
-    let ecn = if key.is_ip() { key.get(Field::IpEcn) as u8 } else { 0 };
+    // What the inner packet says of congestion goes outside, but a mark starts anew (RFC 3168, section 9.1.1).
+    let ecn = match key.get(Field::IpEcn) as u8 {
+        _ if !key.is_ip() => 0,
+        CONGESTION => 2,
+        other => other,
+    };
     TunnelMetadata {
         id: match config.key {
             Setting::Fixed(id) => id,
