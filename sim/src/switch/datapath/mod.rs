@@ -9,6 +9,7 @@
 
 mod action_set;
 mod classifier;
+pub mod conntrack;
 mod groups;
 mod learn;
 mod meters;
@@ -17,6 +18,7 @@ mod port;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tracking;
 pub mod tunnel;
 mod walk;
 
@@ -96,6 +98,8 @@ pub struct Bridge {
     stale: Option<(Duration, Box<Program>)>,
     /// Meters.
     pub meters: Meters,
+    /// Connections.
+    pub conntrack: conntrack::Conntrack,
     /// Where stations were seen, for NORMAL.
     pub stations: MacTable,
     /// A fault: how long packets are handled by what the tables said before a change.

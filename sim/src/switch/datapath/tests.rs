@@ -363,3 +363,49 @@ fn congestion_marks_go_inside() {
     let sent = outputs(bridge.execute(NOW, 1, Packet::new(capable), Some(&marked)));
     assert_eq!(parse(&sent[0].1).0.get(Field::IpEcn), 3);
 }
+
+#[test]
+fn tracked_packets_go_on_with_what_the_tracker_said() {
+    let ct = |commit, zone, recirculate, actions| {
+        Action::Ct(Box::new(Ct { commit, force: false, recirculate, zone: CtZone::Fixed(zone), alg: 0, actions }))
+    };
+    let state = |value: u128| FieldMatch { field: Field::CtState, value, mask: value };
+    let label =
+        Action::Move { from: whole(Field::InPort), to: Subfield { field: Field::CtLabel, offset: 32, bits: 32 } };
+    let mut bridge = start(vec![
+        flow(0, 1, &[], vec![set(Field::Reg(0), 5), ct(false, 9, Some(1), vec![]), output(3)]),
+        flow(1, 1, &[state(0x21), is(Field::Reg(0), 5)], vec![ct(true, 9, None, vec![label]), output(2)]),
+        flow(1, 2, &[state(0x2a), is(Field::CtLabel, 1 << 32)], vec![output(port::LOCAL)]),
+    ]);
+    let ports = |bridge: &mut Bridge, in_port, frame: Frame| {
+        let effects = bridge.execute(NOW, in_port, Packet::new(frame.build()), None);
+        outputs(effects).into_iter().map(|(port, _)| port).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(&mut bridge, 1, Frame::udp4()), [2, 3], "the list that tracks goes on after it");
+    let mut back = Frame::udp4();
+    std::mem::swap(&mut back.source, &mut back.destination);
+    let super::super::packet::build::Payload::Ip { source, destination, transport, .. } = &mut back.payload else {
+        panic!("an IP packet")
+    };
+    std::mem::swap(source, destination);
+    let super::super::packet::build::Transport::Udp { ports: pair, .. } = transport else { panic!("UDP") };
+    *pair = (pair.1, pair.0);
+    assert_eq!(ports(&mut bridge, 2, back), [port::LOCAL, 3]);
+}
+
+#[test]
+fn lookups_by_the_first_packet_of_the_connection() {
+    let by_first = Action::Resubmit { in_port: None, table: Some(2), original_tuple: true };
+    let nat = Action::Nat(Nat { flags: 2, addresses: Some(([9, 9, 9, 9].into(), [9, 9, 9, 9].into())), ports: None });
+    let ct =
+        Ct { commit: true, force: false, recirculate: Some(1), zone: CtZone::Fixed(1), alg: 0, actions: vec![nat] };
+    let mut bridge = start(vec![
+        flow(0, 1, &[], vec![by_first.clone(), Action::Ct(Box::new(ct))]),
+        flow(1, 1, &[], vec![resubmit(2), by_first]),
+        flow(2, 1, &[is(Field::Ipv4Dst, 0x0a00_0002)], vec![output(2)]),
+        flow(2, 1, &[is(Field::Ipv4Dst, 0x0909_0909)], vec![output(3)]),
+    ]);
+    let sent = run(&mut bridge, &Frame::tcp4());
+    assert_eq!(sent.iter().map(|(port, _)| *port).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!(parse(&sent[1].1).0.get(Field::Ipv4Dst), 0x0909_0909);
+}

@@ -5,8 +5,9 @@
 //! effect but what it taught. Lists of actions that are being done are kept in [`Walk::lists`], not on the stack of the
 //! thread, since thousands of them may nest.
 
-use super::super::model::{Action, Ct, Field, FieldMatch, Flow, Group, Learn, Subfield, port as reserved};
+use super::super::model::{Action, Field, FieldMatch, Flow, Group, Learn, Subfield, port as reserved};
 use super::super::packet::{Key, Layout, Packet, commit, ethertype, parse};
+use super::conntrack::Tracked;
 use super::port::TunnelMetadata;
 use super::tunnel::{Setting, TunnelConfig};
 use super::{Bridge, Effect, Output, PacketIn, PortKind, Selector, action_set, config, learn, normal};
@@ -66,7 +67,7 @@ impl Actions {
 }
 
 /// A list of actions that is being done.
-struct List {
+pub(super) struct List {
     actions: Actions,
     next: usize,
     context: Context,
@@ -102,26 +103,27 @@ struct Saved {
     action_set: Vec<Action>,
     queue: Option<u32>,
     is_dropped: bool,
+    tracked: Tracked,
 }
 
 /// The bytes as they are, and their key.
 #[derive(Clone)]
-struct Bytes {
-    data: Vec<u8>,
-    layout: Layout,
-    base: Key,
+pub(super) struct Bytes {
+    pub data: Vec<u8>,
+    pub layout: Layout,
+    pub base: Key,
 }
 
 /// A packet on its way.
 pub struct Walk<'a> {
-    bridge: &'a mut Bridge,
-    now: Duration,
-    bytes: Bytes,
+    pub(super) bridge: &'a mut Bridge,
+    pub(super) now: Duration,
+    pub(super) bytes: Bytes,
     tag: u64,
-    key: Key,
+    pub(super) key: Key,
     queue: Option<u32>,
-    effects: Vec<Effect>,
-    table: u8,
+    pub(super) effects: Vec<Effect>,
+    pub(super) table: u8,
     /// Of the flow whose actions are done.
     cookie: u64,
     is_table_miss: bool,
@@ -129,15 +131,19 @@ pub struct Walk<'a> {
     /// Our own end of the tunnel it came by: nothing is sent there.
     own_tunnel_end: (u128, u128),
     outer_tos: u8,
-    lists: Vec<List>,
-    depth: u32,
-    resubmits: u32,
-    stack: Vec<Vec<u8>>,
-    stacked: usize,
-    action_set: Vec<Action>,
-    has_exited: bool,
-    is_dropped: bool,
-    is_aborted: bool,
+    pub(super) lists: Vec<List>,
+    pub(super) depth: u32,
+    pub(super) resubmits: u32,
+    pub(super) stack: Vec<Vec<u8>>,
+    pub(super) stacked: usize,
+    pub(super) action_set: Vec<Action>,
+    /// What the datapath knows of its connection.
+    pub(super) tracked: Tracked,
+    /// How often it has gone through the tables anew.
+    pub(super) recirculations: u32,
+    pub(super) has_exited: bool,
+    pub(super) is_dropped: bool,
+    pub(super) is_aborted: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -174,6 +180,8 @@ impl<'a> Walk<'a> {
             stack: Vec::new(),
             stacked: 0,
             action_set: Vec::new(),
+            tracked: Tracked::default(),
+            recirculations: 0,
             has_exited: false,
             is_dropped: false,
             is_aborted: false,
@@ -219,11 +227,11 @@ impl<'a> Walk<'a> {
         true
     }
 
-    fn in_port(&self) -> u32 {
+    pub(super) fn in_port(&self) -> u32 {
         self.key.get(Field::InPort) as u32
     }
 
-    fn do_action_set(&mut self) {
+    pub(super) fn do_action_set(&mut self) {
         if let Some(set) = self.take_action_set() {
             self.begin(set, Context::ActionSet, End::Nothing);
             self.run();
@@ -241,7 +249,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Does actions until all lists have ended, the innermost first.
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         while let Some(list) = self.lists.last_mut() {
             let (actions, context) = (list.actions.share(), list.context);
             let action = actions.get(list.next).filter(|_| !self.has_exited && !self.is_aborted);
@@ -280,10 +288,10 @@ impl<'a> Walk<'a> {
     }
 
     fn restore(&mut self, saved: Saved) {
-        let Saved { key, bytes, stack, stacked, action_set, queue, is_dropped } = saved;
+        let Saved { key, bytes, stack, stacked, action_set, queue, is_dropped, tracked } = saved;
         (self.key, self.bytes, self.queue) = (key, bytes, queue);
         (self.stack, self.stacked, self.action_set) = (stack, stacked, action_set);
-        self.is_dropped = is_dropped;
+        (self.is_dropped, self.tracked) = (is_dropped, tracked);
     }
 
     /// Does one action; false ends the list that it is in.
@@ -336,11 +344,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Open vSwitch looks up by the tuple of the connection's first packet, and changes nothing else.
-    fn enter_by_original_tuple(&mut self, _table: u8, _in_port: u32) {}
-
     /// Looks the packet up in a table, as if it had come in by a port, and does what is found there.
-    fn enter(&mut self, table: u8, in_port: u32) {
+    pub(super) fn enter(&mut self, table: u8, in_port: u32) {
         if self.depth >= DEPTH_MAX || self.resubmits >= RESUBMITS_MAX || self.stacked >= STACK_MAX {
             self.is_aborted = true;
             return;
@@ -348,7 +353,7 @@ impl<'a> Walk<'a> {
         self.found_in(table, in_port);
     }
 
-    fn found_in(&mut self, table: u8, in_port: u32) {
+    pub(super) fn found_in(&mut self, table: u8, in_port: u32) {
         let own_port = self.key.get(Field::InPort);
         self.key.set(Field::InPort, in_port.into());
         let (now, length) = (self.now, self.bytes.data.len());
@@ -452,14 +457,6 @@ impl<'a> Walk<'a> {
         self.effects.extend(learnt.map(Effect::Learned));
     }
 
-    fn track(&mut self, _ct: &Ct) {}
-
-    fn untrack(&mut self) {
-        for field in [Field::CtState, Field::CtZone, Field::CtMark, Field::CtLabel] {
-            self.key.set(field, 0);
-        }
-    }
-
     /// A meter drops the packet in the datapath: flows go on with it, but nothing comes of that.
     fn meter(&mut self, id: u32) {
         self.is_dropped |= !self.bridge.meters.admits(self.now, id, self.bytes.data.len());
@@ -475,6 +472,7 @@ impl<'a> Walk<'a> {
             action_set: self.action_set.clone(),
             queue: self.queue,
             is_dropped: self.is_dropped,
+            tracked: self.tracked.clone(),
         };
         self.begin(Actions::Other(actions.into()), Context::Flow, End::Clone(Box::new(saved)));
     }
@@ -509,7 +507,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Writes what actions changed into the bytes.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         let Bytes { data, layout, base } = &mut self.bytes;
         commit(data, layout, base, &self.key);
     }
