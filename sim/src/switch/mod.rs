@@ -2,4 +2,6 @@
 //!
 //! Start at [`model`], the words that its parts share.
 
+pub mod datapath;
 pub mod model;
+pub mod packet;

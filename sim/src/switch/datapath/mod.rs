@@ -1,0 +1,206 @@
+//! A bridge: ports, tables and groups, and what they make of a packet.
+//!
+//! [`Bridge::execute`] takes a packet that came in by a port through the tables, action by action, and says what comes
+//! of it: packets for ports and controllers. It decides on a flow key and writes the bytes at each output, so what a
+//! packet becomes is what Open vSwitch makes of it (`ofproto-dpif-xlate.c`), byte by byte. Nothing here has a clock.
+//!
+//! What flows are allowed to say is not judged here but by whoever takes them from a controller; a flow that asks for
+//! something impossible does nothing.
+
+mod action_set;
+mod classifier;
+pub mod conntrack;
+mod groups;
+mod learn;
+mod meters;
+mod normal;
+mod port;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tracking;
+pub mod tunnel;
+mod walk;
+
+pub use classifier::Pattern;
+pub use groups::{GroupEntry, Groups};
+pub use meters::{Band, Meter, MeterEntry, Meters};
+pub use normal::MacTable;
+pub use port::{Counters, Port, PortKind, TunnelMetadata, Vlan, config};
+pub use tables::{Entry, Expiry, FlowId, FlowTables, Selector, TableFull};
+
+use super::model::{Action, port as reserved};
+use super::packet::{Key, Packet};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use walk::Walk;
+
+/// What comes of a packet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// It leaves by a port.
+    Output(Output),
+    /// It goes to controllers.
+    PacketIn(Box<PacketIn>),
+    /// It made or refreshed a flow.
+    Learned(FlowId),
+}
+
+/// A packet that leaves by a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Which.
+    pub port: u32,
+    /// What.
+    pub packet: Packet,
+    /// What the header around it is to say, where the port is a tunnel.
+    pub tunnel: Option<TunnelMetadata>,
+    /// For which queue.
+    pub queue: Option<u32>,
+}
+
+/// A packet for controllers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PacketIn {
+    /// What.
+    pub packet: Packet,
+    /// All that was known of it: `in_port`, metadata, registers and tunnel are sent with it.
+    pub key: Key,
+    /// How many of its bytes to send.
+    pub max_len: u16,
+    /// `OFPR_*`.
+    pub reason: u8,
+    /// Which controllers.
+    pub controller: u16,
+    /// The table of the flow that sent it.
+    pub table: u8,
+    /// The flow's cookie; all ones where there is no flow.
+    pub cookie: u64,
+    /// What the action has for the controller.
+    pub userdata: Vec<u8>,
+}
+
+/// Flows and groups: what changes while `cache_lag` keeps the old ones in force.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Flows.
+    pub tables: FlowTables,
+    /// Groups.
+    pub groups: Groups,
+}
+
+/// A bridge.
+#[derive(Clone, Debug, Default)]
+pub struct Bridge {
+    ports: BTreeMap<u32, Port>,
+    program: Program,
+    /// What packets still see, until then.
+    stale: Option<(Duration, Box<Program>)>,
+    /// Meters.
+    pub meters: Meters,
+    /// Connections.
+    pub conntrack: conntrack::Conntrack,
+    /// Where stations were seen, for NORMAL.
+    pub stations: MacTable,
+    /// A fault: how long packets are handled by what the tables said before a change.
+    pub cache_lag: Duration,
+    /// Packets that ended because they went round too often.
+    pub aborted: u64,
+}
+
+impl Bridge {
+    /// A bridge with its own port.
+    pub fn new(name: &str) -> Bridge {
+        let mut bridge = Bridge::default();
+        bridge.add_port(Port::device(reserved::LOCAL, name));
+        bridge
+    }
+
+    /// Adds a port, or replaces the one of the same number.
+    pub fn add_port(&mut self, port: Port) {
+        self.ports.insert(port.number, port);
+    }
+
+    /// Takes a port away.
+    pub fn remove_port(&mut self, number: u32) -> Option<Port> {
+        self.stations.forget_port(number);
+        self.ports.remove(&number)
+    }
+
+    /// A port.
+    pub fn port(&self, number: u32) -> Option<&Port> {
+        self.ports.get(&number)
+    }
+
+    /// A port, to change.
+    pub fn port_mut(&mut self, number: u32) -> Option<&mut Port> {
+        self.ports.get_mut(&number)
+    }
+
+    /// All ports by number.
+    pub fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.values()
+    }
+
+    /// Flows and groups as they were last set.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Flows and groups, to change. Packets see the change when `cache_lag` has passed.
+    pub fn change(&mut self, now: Duration) -> &mut Program {
+        if !self.cache_lag.is_zero() && self.stale.as_ref().is_none_or(|(until, _)| *until <= now) {
+            self.stale = Some((now + self.cache_lag, Box::new(self.program.clone())));
+        }
+        &mut self.program
+    }
+
+    /// Flows and groups as packets see them.
+    fn in_force(&mut self, now: Duration) -> &mut Program {
+        if self.stale.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.stale = None;
+        }
+        match &mut self.stale {
+            Some((_, program)) => program,
+            None => &mut self.program,
+        }
+    }
+
+    /// When flows could expire next.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.program.tables.deadline()
+    }
+
+    /// Takes out the flows whose time has come.
+    pub fn expire(&mut self, now: Duration) -> Vec<(Entry, Expiry)> {
+        if self.deadline().is_some_and(|at| at <= now) { self.change(now).tables.expire(now) } else { Vec::new() }
+    }
+
+    /// What comes of a packet that came in by a port; with what was around it, if the port is a tunnel. A packet by a
+    /// port that is not there or takes nothing in is dropped.
+    pub fn execute(
+        &mut self,
+        now: Duration,
+        in_port: u32,
+        packet: Packet,
+        tunnel: Option<&TunnelMetadata>,
+    ) -> Vec<Effect> {
+        let Some(port) = self.ports.get_mut(&in_port) else { return Vec::new() };
+        if !port.is_up || port.config & config::NO_RECV != 0 {
+            port.counters.rx_dropped += 1;
+            return Vec::new();
+        }
+        port.counters.rx_packets += 1;
+        port.counters.rx_bytes += packet.data.len() as u64;
+        let mut walk = Walk::new(self, now, in_port, packet, tunnel);
+        walk.first_table();
+        walk.finish()
+    }
+
+    /// What comes of a packet that a controller sends: these actions, with `in_port` as the port it seems to be from.
+    pub fn packet_out(&mut self, now: Duration, in_port: u32, actions: &[Action], packet: Packet) -> Vec<Effect> {
+        let mut walk = Walk::new(self, now, in_port, packet, None);
+        walk.packet_out(actions);
+        walk.finish()
+    }
+}
