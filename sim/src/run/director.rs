@@ -1,0 +1,522 @@
+//! Plays a plan on a stage: applies its steps, ends its faults, heals, and asks for what must hold.
+//!
+//! Time passes in slices; between them the director looks: at answers to requests, at what the controller says is
+//! realised, at processes that ended. A run has three parts: the plan's steps, under whatever faults they are; then all
+//! faults end and everything must converge; then what may talk must be able to, and nothing more may happen.
+//! Start at [`play`].
+
+use super::checks;
+use super::client::{self, Answers, Call, Ended};
+use super::controller::{API_PORT, OPENFLOW_PORT, OVSDB_PORT, Window, software};
+use super::faults::Running;
+use super::intent::Intent;
+use super::plant::Plant;
+use super::report::{Mark, Report};
+use crate::disk::SimDisk;
+use crate::logical::VifId;
+use crate::oracles::{Violation, recovery};
+use crate::plan::{Act, Encap, GuestAct, HvId, Plan, Request};
+use crate::stage::{Path, Stage, Stop};
+use hyper::Method;
+use selvedge_core::ids::Revision;
+use selvedge_net::controller::Handle;
+use selvedge_net::runtime::{Moment, Runtime};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The controller's host.
+pub const CONTROLLER: &str = "controller";
+/// The clients' host.
+pub const CLIENT: &str = "client";
+/// The host on which the physical world is kept going: no part of the product runs there.
+const PLANT: &str = "plant";
+/// The controller's address.
+const CONTROLLER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// Longest time between two looks.
+const SLICE: Duration = Duration::from_millis(100);
+/// Longest time in which the world must converge after the end of all faults.
+const CONVERGE_MAX: Duration = Duration::from_secs(300);
+/// How long nothing may happen at the end.
+const QUIET: Duration = Duration::from_secs(30);
+/// How long the whole of a run lasts at least, which is what a seed is.
+const RUN_MIN: Duration = Duration::from_secs(600);
+/// How many clients there are.
+const CLIENTS: u64 = 3;
+
+/// Lies that the simulated world tells when it is asked to, to see that the oracles notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lie {
+    /// The disk says that it synced, and did not.
+    Sync,
+    /// Frames of one guest are delivered to another as well.
+    Leak,
+    /// The underlay delivers packets twice, and does not say so.
+    Twice,
+}
+
+impl Lie {
+    /// All of them.
+    pub const ALL: [Lie; 3] = [Lie::Sync, Lie::Leak, Lie::Twice];
+}
+
+/// How to play.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Keep packets for a capture file.
+    pub capture: bool,
+    /// What the world lies about.
+    pub lie: Option<Lie>,
+}
+
+/// A hypervisor's host.
+pub fn host_of(hv: HvId) -> String {
+    hv.to_string()
+}
+
+fn address_of(hv: HvId) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10 + hv.0 as u8))
+}
+
+/// Where a hypervisor's tunnels end.
+pub fn tunnel_end(hv: HvId) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + hv.0 as u8))
+}
+
+/// Plays a plan. What is wrong is in the report.
+pub async fn play<S: Stage>(stage: &mut S, plan: &Plan, options: &Options) -> Report {
+    let mut director = Director::new(stage, plan, options);
+    director.prepare().await;
+    director.steps().await;
+    director.heal();
+    director.converge().await;
+    if director.report.violations.is_empty() && director.plant.with(|state| state.judge.violations.is_empty()) {
+        director.talk().await;
+        director.rest().await;
+    }
+    director.end()
+}
+
+/// A run under way.
+pub(super) struct Director<'a, S: Stage> {
+    pub stage: &'a mut S,
+    pub plan: &'a Plan,
+    pub plant: Plant,
+    pub window: Window,
+    pub disk: SimDisk,
+    pub report: Report,
+    pub intent: Intent,
+    pub running: Running,
+    options: &'a Options,
+    clients: Vec<mpsc::UnboundedSender<Call>>,
+    answers: Answers,
+    /// What answers to calls of the harness itself said, by call.
+    own: BTreeMap<u64, Ended>,
+    /// Guests that went from a hypervisor, which the controller has yet to notice and make known.
+    going: BTreeMap<(VifId, HvId), Option<u64>>,
+    checks: checks::Checks,
+    controller_up: bool,
+    /// Calls of the harness have numbers from here on.
+    next_own: u64,
+}
+
+const OWN_CALLS: u64 = 1 << 32;
+
+impl<'a, S: Stage> Director<'a, S> {
+    fn new(stage: &'a mut S, plan: &'a Plan, options: &'a Options) -> Director<'a, S> {
+        let plant = Plant::new(plan, options);
+        let disk = SimDisk::new(plan.seed);
+        disk.lie_about_sync(options.lie == Some(Lie::Sync));
+        let report = Report { name: plan.name.clone(), seed: plan.seed, ..Report::default() };
+        Director {
+            stage,
+            plan,
+            plant,
+            window: Window::default(),
+            disk,
+            report,
+            intent: Intent::default(),
+            running: Running::default(),
+            options,
+            clients: Vec::new(),
+            answers: Answers::default(),
+            own: BTreeMap::new(),
+            going: BTreeMap::new(),
+            checks: checks::Checks::new(plan),
+            controller_up: false,
+            next_own: OWN_CALLS,
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.stage.now()
+    }
+
+    /// All hypervisors.
+    pub(super) fn hvs(&self) -> impl Iterator<Item = HvId> + use<S> {
+        (0..self.plan.setup.hypervisors).map(HvId)
+    }
+
+    /// Hosts, their software, and what must be configured before a plan begins.
+    async fn prepare(&mut self) {
+        self.stage.add(CONTROLLER, CONTROLLER_IP);
+        self.stage.add(CLIENT, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200)));
+        self.stage.add(PLANT, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 201)));
+        for hv in self.hvs() {
+            self.stage.add(&host_of(hv), address_of(hv));
+        }
+        self.boot_controller();
+        self.boot_clients();
+        let plant = self.plant.clone();
+        self.stage.boot(PLANT, Box::pin(async move { plant.beat::<S::Runtime>().await }));
+        self.wait(Duration::from_millis(200)).await;
+        let zone = self.ask(Method::POST, "/ws.v1/transport-zone", json!({"display_name": "fabric"})).await;
+        let zone = zone["uuid"].as_str().unwrap_or_default().to_string();
+        self.intent.zone(zone.clone());
+        for hv in self.hvs() {
+            let connector = |encap: Encap| {
+                let ip = tunnel_end(hv).to_string();
+                json!({"type": encap.connector(), "transport_zone_uuid": zone, "ip_address": ip})
+            };
+            let body = json!({
+                "display_name": hv.to_string(),
+                "admin_status_enabled": true,
+                "credential": {"type": "MgmtAddrCredential", "mgmt_address": address_of(hv).to_string()},
+                "transport_connectors": Encap::ALL.map(connector),
+            });
+            let node = self.ask(Method::POST, "/ws.v1/transport-node", body.clone()).await;
+            let uuid = node["uuid"].as_str().unwrap_or_default().to_string();
+            assert!(!uuid.is_empty(), "the controller takes transport nodes: {node}");
+            self.intent.node(hv, uuid, body);
+            self.boot_hypervisor(hv);
+        }
+    }
+
+    pub(super) fn boot_controller(&mut self) {
+        let every = self.plan.setup.snapshot_every;
+        let software = software::<S::Runtime, _>(CONTROLLER_IP, self.disk.clone(), every, self.window.clone());
+        self.stage.boot(CONTROLLER, Box::pin(software));
+    }
+
+    fn boot_clients(&mut self) {
+        let (sockets, mut receivers) = (SocketAddr::new(CONTROLLER_IP, API_PORT), Vec::new());
+        for _ in 0..CLIENTS {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            self.clients.push(sender);
+            receivers.push(receiver);
+        }
+        let answers = self.answers.clone();
+        self.stage.boot(
+            CLIENT,
+            Box::pin(async move {
+                for receiver in receivers {
+                    let client = client::run::<S::Runtime>(sockets, receiver, answers.clone());
+                    S::Runtime::spawn("api client", client);
+                }
+            }),
+        );
+    }
+
+    /// A hypervisor's host comes up, with its switch on it.
+    pub(super) fn boot_hypervisor(&mut self, hv: HvId) {
+        let manager = format!("tcp:{CONTROLLER_IP}:{OVSDB_PORT}");
+        let _ = OPENFLOW_PORT;
+        self.plant.power_on(self.stage.now(), hv, &manager);
+        let plant = self.plant.clone();
+        self.stage.boot(&host_of(hv), Box::pin(async move { plant.carry::<S::Runtime>(hv).await }));
+    }
+
+    /// Asks something for the harness itself, of a world in which nothing fails yet or any more.
+    pub(super) async fn ask(&mut self, method: Method, path: &str, body: Value) -> Value {
+        self.next_own += 1;
+        let id = self.next_own;
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.call(Call { id, method, path: path.to_string(), body: bytes });
+        for _ in 0..200 {
+            self.wait(SLICE).await;
+            if let Some(ended) = self.own.remove(&id) {
+                return match ended {
+                    Ended::Answered { body, .. } => body,
+                    Ended::NotSent(why) | Ended::Unknown(why) => json!({"error": why}),
+                };
+            }
+        }
+        json!({"error": "no answer"})
+    }
+
+    fn call(&mut self, call: Call) {
+        let client = &self.clients[(call.id % CLIENTS) as usize];
+        // Clients live as long as their host, which nobody takes down.
+        let _ = client.send(call);
+    }
+
+    /// Lets time pass, looking now and then.
+    pub(super) async fn wait(&mut self, span: Duration) {
+        let until = self.now() + span;
+        self.pass_until(until).await;
+    }
+
+    async fn pass_until(&mut self, until: Moment) {
+        while self.now() < until {
+            let next = self.running.next().into_iter().chain([until, self.now() + SLICE]).min();
+            self.stage.run_until(next.expect("there is one").max(self.now())).await;
+            self.look();
+            self.end_faults();
+        }
+    }
+
+    /// The plan's steps, in order.
+    async fn steps(&mut self) {
+        let plan = self.plan;
+        for step in &plan.steps {
+            self.pass_until(Duration::from_millis(step.at_ms)).await;
+            if self.gave_up() {
+                return;
+            }
+            match &step.act {
+                Act::Api(request) => self.request(request),
+                Act::Guest(act) => self.guest(*act),
+                Act::Fault(fault) => {
+                    *self.report.faults.entry(fault.id()).or_default() += 1;
+                    self.apply(fault);
+                }
+            }
+        }
+        self.pass_until(Duration::from_millis(plan.heal_at_ms)).await;
+    }
+
+    /// Enough is wrong to stop.
+    fn gave_up(&self) -> bool {
+        self.plant.with(|state| state.judge.violations.len()) + self.report.violations.len() > 10
+    }
+
+    fn request(&mut self, request: &Request) {
+        let now = self.now();
+        if let Request::Malformed(kind) = request {
+            self.next_own += 1;
+            let call = super::malformed::call(self.next_own, *kind);
+            return self.call(call);
+        }
+        if let Request::SetNode { enabled: false, .. } = request {
+            self.report.marks.insert(Mark::NodeDisabled);
+        }
+        let intent = &mut self.intent;
+        let call = self.plant.with(|state| intent.ask(now, request, &mut state.judge.history));
+        if let Some(call) = call {
+            self.call(call);
+        }
+    }
+
+    fn guest(&mut self, act: GuestAct) {
+        let now = self.now();
+        match act {
+            GuestAct::Plug { vif, on } => {
+                if self.plant.with(|state| state.places_of(vif).iter().any(|place| *place != on)) {
+                    self.report.marks.insert(Mark::TwoPlaces);
+                }
+                if !self.intent.ports().values().any(|port| port.vif == Some(vif)) {
+                    self.report.marks.insert(Mark::PluggedBeforeConfigured);
+                }
+                self.going.remove(&(vif, on));
+                self.plant.plug(now, vif, on);
+            }
+            GuestAct::Unplug { vif, from } => {
+                if self.plant.unplug(now, vif, from) {
+                    self.going.insert((vif, from), None);
+                }
+            }
+            other => self.plant.guest(now, other),
+        }
+    }
+
+    /// Looks at everything that may have happened since the last look.
+    fn look(&mut self) {
+        self.look_at_controller();
+        self.look_at_answers();
+        if let Some(handle) = self.window.handle() {
+            self.look_at_realisation(&handle);
+            let now = self.now();
+            self.checks.sometimes(now, &handle, &self.intent, &self.plant, &mut self.report);
+        }
+        let now = self.now();
+        self.plant.with(|state| state.judge.forget(now));
+    }
+
+    /// Has the controller's process ended, its power gone, or is it up again?
+    fn look_at_controller(&mut self) {
+        if let Some(why) = self.window.take_ended() {
+            tracing::info!(why, "the controller's process ended");
+            self.report.marks.insert(Mark::StoppedOnDiskError);
+            self.controller_down(Stop::Kill);
+            self.running.controller_restarts(self.now() + Duration::from_secs(2));
+        }
+        if self.disk.is_dark() {
+            self.report.marks.insert(Mark::RecoveredFromPowerCut);
+            self.controller_down(Stop::PowerCut);
+            let back = self.running.power_back(self.now());
+            self.running.controller_restarts(back);
+        }
+        if let (false, Some(handle)) = (self.controller_up, self.window.handle()) {
+            self.controller_up = true;
+            let recovered = handle.read(|state| state.nib.revision().0);
+            let lost = recovery::judge(self.now(), self.intent.generation, recovered);
+            self.report.violations.extend(lost);
+            self.checks.controller_up(self.now(), &self.plant, &mut self.report);
+        }
+    }
+
+    /// Takes the controller down, if it is up.
+    pub(super) fn controller_down(&mut self, how: Stop) {
+        self.stage.stop(CONTROLLER, how);
+        self.window.close();
+        match how {
+            Stop::Kill => self.disk.killed(),
+            Stop::PowerCut => self.disk.crash(),
+        }
+        self.controller_up = false;
+        self.checks.controller_down(&self.plant);
+    }
+
+    fn look_at_answers(&mut self) {
+        let answers = std::mem::take(&mut *self.answers.lock().expect("no holder panics"));
+        for answer in answers {
+            if answer.id > OWN_CALLS {
+                if let Ended::Answered { status: 500.., .. } = &answer.ended {
+                    let what = format!("a request was answered {:?}", answer.ended);
+                    self.report.violations.push(Violation::new("A5", answer.at, what));
+                }
+                self.own.insert(answer.id, answer.ended);
+                continue;
+            }
+            let before = self.intent.counts;
+            let intent = &mut self.intent;
+            let violations = self.plant.with(|state| intent.answered(&answer, &mut state.judge.history));
+            self.report.violations.extend(violations);
+            if self.intent.counts.refused > before.refused {
+                self.report.marks.insert(Mark::RequestRefused);
+            }
+        }
+        let now = self.now();
+        for call in self.intent.look(now) {
+            self.call(call);
+        }
+        self.report.marks.extend(self.intent.take_marks());
+    }
+
+    /// What is said to be realised makes what it replaced unlawful.
+    fn look_at_realisation(&mut self, handle: &Handle) {
+        let now = self.now();
+        let nodes: BTreeMap<HvId, String> =
+            self.hvs().filter_map(|hv| Some((hv, self.intent.node_uuid(hv)?.to_string()))).collect();
+        let (revision, nobody_late, seen) = handle.read(|state| {
+            let revision = state.nib.revision();
+            let seen: BTreeSet<(String, String)> = state
+                .nib
+                .nodes()
+                .iter()
+                .flat_map(|(uuid, node)| node.vifs.iter().map(move |vif| (uuid.to_string(), vif.clone())))
+                .collect();
+            (revision, state.late(Revision(0), revision).is_empty(), seen)
+        });
+        for ((vif, hv), noticed) in &mut self.going {
+            let still = nodes.get(hv).is_some_and(|node| seen.contains(&(node.clone(), vif.to_string())));
+            if noticed.is_none() && !still {
+                *noticed = Some(revision.0);
+            }
+        }
+        if !nobody_late {
+            return;
+        }
+        let gone: Vec<(VifId, HvId)> = self
+            .going
+            .iter()
+            .filter(|(_, noticed)| noticed.is_some_and(|at| at <= revision.0))
+            .map(|(place, _)| *place)
+            .collect();
+        let intent = &mut self.intent;
+        self.plant.with(|state| {
+            intent.realised(now, revision.0, &mut state.judge.history);
+            for place in &gone {
+                state.judge.places.entry(*place).or_default().holds(now, None);
+            }
+        });
+        gone.iter().for_each(|place| _ = self.going.remove(place));
+    }
+
+    /// All faults end, and everything that is down comes up.
+    fn heal(&mut self) {
+        let running = std::mem::take(&mut self.running);
+        running.all().into_iter().for_each(|end| self.undo(end));
+        let names: Vec<String> = self.hvs().map(host_of).chain([CLIENT.to_string()]).collect();
+        for name in names {
+            self.stage.path(&name, CONTROLLER, Path::default());
+            self.stage.path(CONTROLLER, &name, Path::default());
+        }
+        let now = self.now();
+        self.plant.heal(now);
+        for trouble in [SimDisk::set_full, SimDisk::set_read_only, SimDisk::fail_sync] {
+            trouble(&self.disk, false);
+        }
+        if self.stage.can(crate::stage::Ability::Clocks) {
+            self.stage.clock(CONTROLLER, 0, 0);
+        }
+        if !self.controller_up && self.window.handle().is_none() {
+            self.controller_down(Stop::Kill);
+            self.boot_controller();
+        }
+    }
+
+    /// Everything must come to what it should be.
+    async fn converge(&mut self) {
+        let began = self.now();
+        let mut pending = Vec::new();
+        while self.now() < began + CONVERGE_MAX {
+            self.wait(Duration::from_millis(500)).await;
+            pending = checks::pending(self);
+            if pending.is_empty() {
+                self.report.converged_after = Some(self.now() - began);
+                self.report.marks.insert(Mark::Converged);
+                self.plant.with(|state| state.judge.meddled.clear());
+                return;
+            }
+        }
+        let what = format!("{CONVERGE_MAX:?} after all faults ended: {}", pending.join("; "));
+        self.report.violations.push(Violation::new("L2", self.now(), what));
+    }
+
+    /// Who may talk must be able to; what is there must be what was asked for.
+    async fn talk(&mut self) {
+        checks::everything(self).await;
+    }
+
+    /// Nothing more happens.
+    async fn rest(&mut self) {
+        let before: Vec<_> = self.hvs().map(|hv| (hv, self.plant.told(hv))).collect();
+        self.wait(QUIET).await;
+        let now = self.now();
+        for (hv, before) in before {
+            self.report.violations.extend(crate::oracles::quiet::judge(now, hv, before, self.plant.told(hv)));
+        }
+        if self.now() < RUN_MIN {
+            self.pass_until(RUN_MIN).await;
+        }
+    }
+
+    fn end(mut self) -> Report {
+        self.report.simulated = self.now();
+        self.report.requests = self.intent.counts;
+        self.report.disk = self.disk.fired();
+        self.plant.with(|state| {
+            self.report.violations.append(&mut state.judge.violations);
+            self.report.frames = state.judge.judged;
+            self.report.marks.extend(state.marks.iter().copied());
+            self.report.pings = state.pings();
+        });
+        self.report.violations.sort_by_key(|violation| violation.at);
+        let _ = self.options.capture;
+        self.report
+    }
+}
