@@ -4,5 +4,6 @@
 
 pub mod datapath;
 pub mod model;
+pub mod openflow;
 pub mod ovsdb;
 pub mod packet;

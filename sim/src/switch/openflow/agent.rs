@@ -1,0 +1,752 @@
+//! Connections of controllers to one bridge: roles, modifications, bundles, monitors (OpenFlow 1.5.1; what is left open
+//! there as in Open vSwitch's `ofproto.c`, `connmgr.c` and `bundles.c`).
+//!
+//! An agent lives as long as ovs-vswitchd does: a restart is a new agent and a new bridge, which have forgotten flows,
+//! groups, roles and generation ids. Start at [`Agent`].
+
+use super::bytes::{Put, Reader, Refusal, refusal};
+use super::dump;
+use super::mods::{Changed, Deleted, Mod};
+use super::oxm::{put_match, read_match};
+use crate::switch::datapath::{Bridge, Port};
+use crate::switch::model::{Flow, Group, port};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+const VERSION: u8 = 6;
+/// Most bytes of messages that wait to be handled.
+const BUFFER_MAX: usize = 16 * 1024 * 1024;
+/// Open vSwitch gives up a bundle that nobody fills.
+const BUNDLE_IDLE: Duration = Duration::from_secs(10);
+/// The switch asks whether a silent controller lives (`inactivity_probe`), and gives it up after as long again.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// What an agent wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send bytes.
+    Send(u64, Vec<u8>),
+    /// End the connection.
+    Close(u64),
+    /// A controller sends a packet.
+    Packet {
+        /// As if it had come by this port.
+        in_port: u32,
+        /// What to do with it.
+        actions: Vec<crate::switch::model::Action>,
+        /// The packet.
+        bytes: Vec<u8>,
+    },
+}
+
+/// A modification that took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Under which generation its connection had its role; none if it never asked for one.
+    pub generation: Option<u64>,
+}
+
+/// What a world makes go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ailments {
+    /// The modification so many from now is refused: 1 is the next.
+    pub fail_nth: Option<u32>,
+    /// How long a bundle may be idle.
+    pub bundle_idle: Option<Duration>,
+    /// Messages are handled so much later.
+    pub delay: Duration,
+}
+
+/// What an operator does by hand.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// Deletes the flow of that number, counted round.
+    DeleteFlow(usize),
+    /// Deletes all flows.
+    DeleteAllFlows,
+    /// Adds a flow.
+    Add(Flow),
+    /// Empties the group of that number, counted round.
+    EmptyGroup(usize),
+    /// Deletes the group of that number, counted round, and the flows that use it.
+    DeleteGroup(usize),
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Flow mods that took effect.
+    pub flow_mods: u64,
+    /// Group mods that took effect.
+    pub group_mods: u64,
+    /// Errors sent.
+    pub errors: u64,
+    /// Bundles that nobody filled in time.
+    pub bundles_expired: u64,
+    /// Bundles that were open when their connection ended.
+    pub bundles_lost: u64,
+    /// Requests for a role with a stale generation.
+    pub stale: u64,
+    /// Requests for a role that were granted while no generation was known.
+    pub first_roles: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Equal,
+    Primary,
+    Secondary,
+}
+
+#[derive(Debug)]
+struct Bundle {
+    flags: u16,
+    closed: bool,
+    mods: Vec<(Mod, Vec<u8>)>,
+    used: Duration,
+}
+
+#[derive(Debug)]
+struct Connection {
+    buffer: Vec<u8>,
+    greeted: bool,
+    role: Role,
+    generation: Option<u64>,
+    bundles: BTreeMap<u32, Bundle>,
+    monitors: BTreeMap<u32, u16>,
+    asynchronous: BTreeMap<u16, u32>,
+    heard: Duration,
+    probed: bool,
+}
+
+/// A bridge's OpenFlow agent.
+#[derive(Debug, Default)]
+pub struct Agent {
+    /// What goes wrong.
+    pub ailments: Ailments,
+    /// What was counted.
+    pub counts: Counts,
+    datapath_id: u64,
+    generation: Option<u64>,
+    connections: BTreeMap<u64, Connection>,
+    waiting: VecDeque<(Duration, u64, Vec<u8>)>,
+    output: Vec<Output>,
+    writes: Vec<Write>,
+}
+
+impl Agent {
+    /// Of a bridge with a datapath id.
+    pub fn new(datapath_id: u64) -> Agent {
+        Agent { datapath_id, ..Agent::default() }
+    }
+
+    /// A controller is connected.
+    pub fn connected(&mut self, now: Duration, conn: u64) {
+        let connection = Connection {
+            buffer: Vec::new(),
+            greeted: false,
+            role: Role::Equal,
+            generation: None,
+            bundles: BTreeMap::new(),
+            monitors: BTreeMap::new(),
+            asynchronous: BTreeMap::new(),
+            heard: now,
+            probed: false,
+        };
+        self.connections.insert(conn, connection);
+        // A bitmap with one version in it (section 7.5.1).
+        self.send(conn, 0, 0, &[0, 1, 0, 8, 0, 0, 0, 1 << VERSION]);
+    }
+
+    /// A controller is gone.
+    pub fn closed(&mut self, conn: u64) {
+        if let Some(connection) = self.connections.remove(&conn) {
+            self.counts.bundles_lost += connection.bundles.len() as u64;
+        }
+        self.waiting.retain(|(_, of, _)| *of != conn);
+    }
+
+    /// Who is connected, with the role it has, in the word of the database.
+    pub fn role_of(&self, conn: u64) -> &'static str {
+        match self.connections.get(&conn).map(|connection| connection.role) {
+            Some(Role::Primary) => "master",
+            Some(Role::Secondary) => "slave",
+            Some(Role::Equal) | None => "other",
+        }
+    }
+
+    /// Bytes of a controller arrived.
+    pub fn received(&mut self, now: Duration, conn: u64, bytes: &[u8], bridge: &mut Bridge) {
+        let delay = self.ailments.delay;
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        (connection.heard, connection.probed) = (now, false);
+        connection.buffer.extend_from_slice(bytes);
+        let mut rest = &connection.buffer[..];
+        let mut messages = Vec::new();
+        let mut sound = rest.len() <= BUFFER_MAX;
+        while rest.len() >= 8 && sound {
+            let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+            sound = length >= 8;
+            if !sound || rest.len() < length {
+                break;
+            }
+            messages.push(rest[..length].to_vec());
+            rest = &rest[length..];
+        }
+        connection.buffer = rest.to_vec();
+        for message in messages {
+            let after = self.waiting.back().map_or(now, |(at, _, _)| *at);
+            self.waiting.push_back(((now + delay).max(after), conn, message));
+        }
+        if !sound {
+            self.close(conn);
+        }
+        self.handle(now, bridge);
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Duration, bridge: &mut Bridge) {
+        self.handle(now, bridge);
+        for (entry, expiry) in bridge.expire(now) {
+            let reason = match expiry {
+                crate::switch::datapath::Expiry::Idle => 0,
+                crate::switch::datapath::Expiry::Hard => 1,
+            };
+            self.tell_monitors(None, 2, reason, &entry.flow);
+        }
+        self.expire_bundles(now);
+        self.probe(now);
+    }
+
+    fn expire_bundles(&mut self, now: Duration) {
+        let idle = self.ailments.bundle_idle.unwrap_or(BUNDLE_IDLE);
+        for connection in self.connections.values_mut() {
+            let before = connection.bundles.len();
+            connection.bundles.retain(|_, bundle| bundle.used + idle > now);
+            self.counts.bundles_expired += (before - connection.bundles.len()) as u64;
+        }
+    }
+
+    fn probe(&mut self, now: Duration) {
+        let silent: Vec<(u64, bool)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.heard + PROBE * (1 + u32::from(connection.probed)) <= now)
+            .map(|(conn, connection)| (*conn, connection.probed))
+            .collect();
+        for (conn, probed) in silent {
+            if probed {
+                self.close(conn);
+            } else {
+                self.connections.get_mut(&conn).expect("it was just there").probed = true;
+                self.send(conn, 2, 0, &[]);
+            }
+        }
+    }
+
+    /// When something is due.
+    pub fn deadline(&self) -> Option<Duration> {
+        let idle = self.ailments.bundle_idle.unwrap_or(BUNDLE_IDLE);
+        let connections = self.connections.values().flat_map(|connection| {
+            let probe = connection.heard + PROBE * (1 + u32::from(connection.probed));
+            connection.bundles.values().map(move |bundle| bundle.used + idle).chain([probe])
+        });
+        connections.chain(self.waiting.front().map(|(at, _, _)| *at)).min()
+    }
+
+    /// What is to be done.
+    pub fn take_output(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Modifications that took effect since the last time.
+    pub fn take_writes(&mut self) -> Vec<Write> {
+        std::mem::take(&mut self.writes)
+    }
+
+    /// A port came (0), went (1) or changed (2).
+    pub fn port_changed(&mut self, reason: u8, changed: &Port) {
+        let mut body = vec![reason, 0, 0, 0, 0, 0, 0, 0];
+        body.extend(dump::port_description(changed));
+        for conn in self.who_hears(2, reason) {
+            self.send(conn, 12, 0, &body);
+        }
+    }
+
+    /// The connections that want an unasked message of a kind (the type for secondaries; others have the next) for a
+    /// reason. What was never said is as in section 7.3.10: equals and primaries hear all, secondaries of ports only.
+    fn who_hears(&self, kind: u16, reason: u8) -> Vec<u64> {
+        let hears = |connection: &&Connection| {
+            let secondary = connection.role == Role::Secondary;
+            let default = if secondary && kind != 2 { 0 } else { u32::MAX };
+            let mask = connection.asynchronous.get(&(kind + u16::from(!secondary))).copied().unwrap_or(default);
+            connection.greeted && mask & 1 << reason != 0
+        };
+        self.connections.iter().filter(|(_, connection)| hears(connection)).map(|(conn, _)| *conn).collect()
+    }
+
+    /// Something that an operator does by hand.
+    pub fn edit(&mut self, now: Duration, bridge: &mut Bridge, edit: Edit) {
+        let program = bridge.change(now);
+        let flows: Vec<_> = program.tables.iter().map(|(id, _)| id).collect();
+        let groups: Vec<u32> = program.groups.iter().map(|(id, _)| id).collect();
+        let mut gone = Vec::new();
+        match edit {
+            Edit::DeleteFlow(_) if flows.is_empty() => {}
+            Edit::DeleteFlow(nth) => gone.extend(program.tables.remove(flows[nth % flows.len()])),
+            Edit::DeleteAllFlows => gone.extend(flows.into_iter().filter_map(|id| program.tables.remove(id))),
+            Edit::Add(flow) => {
+                // A table that is full is the operator's problem.
+                if let Ok((id, _)) = program.tables.add(now, flow) {
+                    let added = program.tables.get(id).map(|entry| entry.flow.clone());
+                    added.into_iter().for_each(|flow| self.tell_monitors(None, 1, 0, &flow));
+                }
+            }
+            Edit::EmptyGroup(_) | Edit::DeleteGroup(_) if groups.is_empty() => {}
+            Edit::EmptyGroup(nth) => {
+                let id = groups[nth % groups.len()];
+                let kind = program.groups.get(id).expect("it was just there").group.kind;
+                program.groups.set(now, id, Group { kind, buckets: Vec::new() });
+            }
+            Edit::DeleteGroup(nth) => {
+                let id = groups[nth % groups.len()];
+                program.groups.remove(id);
+                let selector = crate::switch::datapath::Selector { out_group: Some(id), ..Default::default() };
+                let users = program.tables.find(&selector);
+                gone.extend(users.into_iter().filter_map(|id| program.tables.remove(id)));
+            }
+        }
+        for entry in gone {
+            self.tell_monitors(None, 2, 2, &entry.flow);
+        }
+    }
+
+    fn handle(&mut self, now: Duration, bridge: &mut Bridge) {
+        while self.waiting.front().is_some_and(|(at, _, _)| *at <= now) {
+            let Some((_, conn, message)) = self.waiting.pop_front() else { return };
+            if let Err(why) = self.message(now, conn, &message, bridge) {
+                self.refuse(conn, why, &message);
+            }
+        }
+    }
+
+    fn refuse(&mut self, conn: u64, Refusal(kind, code): Refusal, message: &[u8]) {
+        self.counts.errors += 1;
+        let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
+        let mut body = Vec::new();
+        body.put(kind, 2);
+        body.put(code, 2);
+        body.extend_from_slice(&message[..message.len().min(64)]);
+        self.send(conn, 1, xid, &body);
+    }
+
+    fn send(&mut self, conn: u64, kind: u8, xid: u32, body: &[u8]) {
+        let mut message = vec![VERSION, kind, 0, 0];
+        message.put(xid, 4);
+        message.extend_from_slice(body);
+        let length = message.len();
+        message.patch_u16(2, length);
+        self.output.push(Output::Send(conn, message));
+    }
+
+    fn close(&mut self, conn: u64) {
+        self.closed(conn);
+        self.output.push(Output::Close(conn));
+    }
+
+    fn message(&mut self, now: Duration, conn: u64, message: &[u8], bridge: &mut Bridge) -> Result<(), Refusal> {
+        let (version, kind) = (message[0], message[1]);
+        let mut header = Reader::new(&message[4..], refusal::BAD_LEN);
+        let xid = header.u32()?;
+        let body = header;
+        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
+        if kind == 0 {
+            if !speaks_ours(version, body) {
+                self.refuse(conn, refusal::INCOMPATIBLE, message);
+                self.close(conn);
+            } else {
+                connection.greeted = true;
+            }
+            return Ok(());
+        }
+        if version != VERSION {
+            return Err(refusal::BAD_VERSION);
+        }
+        match kind {
+            // Errors and answers to probes.
+            1 | 3 => {}
+            2 => self.send(conn, 3, xid, body.rest()),
+            5 => self.features(conn, xid),
+            7 => self.send(conn, 8, xid, &[0, 0, 0, 128]),
+            9 => {}
+            13 => self.packet_out(conn, body)?,
+            14 | 15 => {
+                self.may_write(conn)?;
+                let change = Mod::read(kind, body.rest())?;
+                self.modify(now, conn, xid, &change, bridge)?;
+            }
+            18 => self.multipart(now, conn, xid, body, bridge)?,
+            20 => self.send(conn, 21, xid, &[]),
+            24 => self.role(conn, xid, body)?,
+            28 => self.set_async(conn, body)?,
+            33 => self.bundle_control(now, conn, xid, body, bridge)?,
+            34 => self.bundle_add(now, conn, xid, body)?,
+            _ => return Err(refusal::BAD_TYPE),
+        }
+        Ok(())
+    }
+
+    fn features(&mut self, conn: u64, xid: u32) {
+        let mut body = Vec::new();
+        body.put(self.datapath_id, 8);
+        body.put(0_u32, 4);
+        body.put(254_u8, 1);
+        body.put(0_u32, 3);
+        // Statistics of flows, tables, ports, groups and queues.
+        body.put(0x4f_u32, 4);
+        body.put(0_u32, 4);
+        self.send(conn, 6, xid, &body);
+    }
+
+    fn may_write(&self, conn: u64) -> Result<(), Refusal> {
+        let secondary = self.connections.get(&conn).is_some_and(|connection| connection.role == Role::Secondary);
+        if secondary { Err(refusal::IS_SECONDARY) } else { Ok(()) }
+    }
+
+    fn packet_out(&mut self, conn: u64, mut body: Reader<'_>) -> Result<(), Refusal> {
+        self.may_write(conn)?;
+        body.take(4)?;
+        let length = usize::from(body.u16()?);
+        body.take(2)?;
+        let matching = read_match(&mut body)?;
+        let in_port = matching.0.iter().find(|part| part.field == crate::switch::model::Field::InPort);
+        let in_port = in_port.map_or(port::CONTROLLER, |part| part.value as u32);
+        let actions = super::actions::read_actions(body.part(length, refusal::BAD_LEN)?)?;
+        self.output.push(Output::Packet { in_port, actions, bytes: body.rest().to_vec() });
+        Ok(())
+    }
+
+    /// Whether the modification that is now asked for is the one to fail.
+    fn fails(&mut self) -> bool {
+        let left = self.ailments.fail_nth.map(|nth| nth.saturating_sub(1));
+        self.ailments.fail_nth = left.filter(|left| *left > 0);
+        left == Some(0)
+    }
+
+    fn modify(&mut self, now: Duration, conn: u64, xid: u32, change: &Mod, bridge: &mut Bridge) -> Result<(), Refusal> {
+        if self.fails() {
+            return Err(refusal::TABLE_FULL);
+        }
+        let changed = change.apply(now, bridge.change(now))?;
+        self.wrote(conn, xid, change, changed);
+        Ok(())
+    }
+
+    fn wrote(&mut self, conn: u64, xid: u32, change: &Mod, changed: Vec<Changed>) {
+        match change {
+            Mod::Flow(_) => self.counts.flow_mods += 1,
+            Mod::Group(_) => self.counts.group_mods += 1,
+        }
+        let generation = self.connections.get(&conn).and_then(|connection| connection.generation);
+        self.writes.push(Write { generation });
+        for change in changed {
+            let (event, reason, flow) = match &change {
+                Changed::Added(flow) => (1, 0, flow),
+                Changed::Modified(flow) => (3, 0, flow),
+                Changed::Deleted(entry, Deleted::ByRequest) => (2, 2, &entry.flow),
+                Changed::Deleted(entry, Deleted::WithItsGroup) => (2, 3, &entry.flow),
+            };
+            self.tell_monitors(Some((conn, xid)), event, reason, flow);
+        }
+    }
+
+    /// Tells those who watch flows of a change; who made it is told in short (OpenFlow 1.5.1, section 7.3.5.19).
+    fn tell_monitors(&mut self, by: Option<(u64, u32)>, event: u16, reason: u8, flow: &Flow) {
+        let watchers: Vec<(u64, u16)> = self
+            .connections
+            .iter()
+            .flat_map(|(conn, connection)| connection.monitors.values().map(|flags| (*conn, *flags)))
+            .filter(|(_, flags)| flags & 1 << event != 0)
+            .collect();
+        for (conn, flags) in watchers {
+            let own = by.filter(|(author, _)| *author == conn && flags & 1 << 5 == 0);
+            let mut body = Vec::new();
+            body.put(16_u16, 2);
+            body.put(0_u64, 6);
+            match own {
+                Some((_, xid)) => {
+                    body.put(8_u16, 2);
+                    body.put(4_u16, 2);
+                    body.put(xid, 4);
+                    // One word for all changes of one request.
+                    let said = Output::Send(conn, with_header(&body));
+                    if self.output.last() != Some(&said) {
+                        self.output.push(said);
+                    }
+                }
+                None => {
+                    put_update(&mut body, event, reason, flow, flags & 1 << 4 != 0);
+                    self.send(conn, 19, 0, &body);
+                }
+            }
+        }
+    }
+
+    fn multipart(
+        &mut self,
+        now: Duration,
+        conn: u64,
+        xid: u32,
+        mut body: Reader<'_>,
+        bridge: &mut Bridge,
+    ) -> Result<(), Refusal> {
+        let (kind, _flags) = (body.u16()?, body.u16()?);
+        body.take(4)?;
+        let parts = match kind {
+            16 => self.watch(conn, body, bridge)?,
+            kind => dump::parts(now, kind, body, bridge)?.ok_or(refusal::BAD_MULTIPART)?,
+        };
+        let last = parts.len() - 1;
+        for (index, part) in parts.into_iter().enumerate() {
+            let mut reply = Vec::new();
+            reply.put(kind, 2);
+            reply.put(u16::from(index < last), 2);
+            reply.put(0_u32, 4);
+            reply.extend(part);
+            self.send(conn, 19, xid, &reply);
+        }
+        Ok(())
+    }
+
+    /// Watches flows: all of them, since nobody here asks for less.
+    fn watch(&mut self, conn: u64, mut body: Reader<'_>, bridge: &Bridge) -> Result<Vec<Vec<u8>>, Refusal> {
+        let (monitor, _port, _group) = (body.u32()?, body.u32()?, body.u32()?);
+        let (flags, _table, command) = (body.u16()?, body.u8()?, body.u8()?);
+        let connection = self.connections.get_mut(&conn).ok_or(refusal::BAD_MULTIPART)?;
+        match command {
+            0 | 1 => _ = connection.monitors.insert(monitor, flags),
+            _ => _ = connection.monitors.remove(&monitor),
+        }
+        let mut initial = Vec::new();
+        if flags & 1 != 0 && command == 0 {
+            for (_, entry) in bridge.program().tables.iter() {
+                put_update(&mut initial, 0, 0, &entry.flow, flags & 1 << 4 != 0);
+            }
+        }
+        Ok(vec![initial])
+    }
+
+    fn role(&mut self, conn: u64, xid: u32, mut body: Reader<'_>) -> Result<(), Refusal> {
+        let role = body.u32()?;
+        body.take(4)?;
+        let generation = body.u64()?;
+        let wanted = match role {
+            0 => None,
+            1 => Some(Role::Equal),
+            2 => Some(Role::Primary),
+            3 => Some(Role::Secondary),
+            _ => return Err(refusal::BAD_ROLE),
+        };
+        if matches!(wanted, Some(Role::Primary | Role::Secondary)) {
+            // As a signed distance, so that numbers may wrap; an equal one is accepted.
+            if self.generation.is_some_and(|known| (generation.wrapping_sub(known) as i64) < 0) {
+                self.counts.stale += 1;
+                return Err(refusal::STALE);
+            }
+            self.counts.first_roles += u64::from(self.generation.is_none());
+            self.generation = Some(generation);
+        }
+        let known = self.generation.unwrap_or(u64::MAX);
+        if wanted == Some(Role::Primary) {
+            self.demote_others(conn, known);
+        }
+        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
+        connection.role = wanted.unwrap_or(connection.role);
+        if matches!(wanted, Some(Role::Primary | Role::Secondary)) {
+            connection.generation = Some(generation);
+        }
+        let number = match connection.role {
+            Role::Equal => 1_u32,
+            Role::Primary => 2,
+            Role::Secondary => 3,
+        };
+        let mut reply = Vec::new();
+        reply.put(number, 4);
+        reply.put(0_u32, 4);
+        reply.put(known, 8);
+        self.send(conn, 25, xid, &reply);
+        Ok(())
+    }
+
+    /// There is one primary: whoever was is a secondary now, and told so.
+    fn demote_others(&mut self, conn: u64, generation: u64) {
+        let others: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(other, connection)| **other != conn && connection.role == Role::Primary)
+            .map(|(other, _)| *other)
+            .collect();
+        for other in others {
+            self.connections.get_mut(&other).expect("it was just there").role = Role::Secondary;
+            if self.who_hears(6, 0).contains(&other) {
+                let mut body = Vec::new();
+                body.put(3_u32, 4);
+                body.put(0_u32, 4);
+                body.put(generation, 8);
+                self.send(other, 30, 0, &body);
+            }
+        }
+    }
+
+    fn set_async(&mut self, conn: u64, mut body: Reader<'_>) -> Result<(), Refusal> {
+        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
+        while !body.is_empty() {
+            let (kind, length) = (body.u16()?, usize::from(body.u16()?));
+            let mut property = body.part(length.checked_sub(4).ok_or(refusal::BAD_LEN)?, refusal::BAD_LEN)?;
+            connection.asynchronous.insert(kind, property.u32()?);
+        }
+        Ok(())
+    }
+
+    fn bundle_control(
+        &mut self,
+        now: Duration,
+        conn: u64,
+        xid: u32,
+        mut body: Reader<'_>,
+        bridge: &mut Bridge,
+    ) -> Result<(), Refusal> {
+        let (id, step, flags) = (body.u32()?, body.u16()?, body.u16()?);
+        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
+        let there = connection.bundles.get_mut(&id);
+        match (step, there) {
+            (0, Some(_)) => {
+                connection.bundles.remove(&id);
+                return Err(refusal::BUNDLE_EXISTS);
+            }
+            (0, None) => {
+                let bundle = Bundle { flags, closed: false, mods: Vec::new(), used: now };
+                connection.bundles.insert(id, bundle);
+            }
+            (2 | 4 | 6, None) => return Err(refusal::BUNDLE_UNKNOWN),
+            (2 | 4, Some(bundle)) if bundle.flags != flags => {
+                connection.bundles.remove(&id);
+                return Err(refusal::BAD_BUNDLE_FLAGS);
+            }
+            (2, Some(bundle)) if bundle.closed => {
+                connection.bundles.remove(&id);
+                return Err(refusal::BUNDLE_CLOSED);
+            }
+            (2, Some(bundle)) => (bundle.closed, bundle.used) = (true, now),
+            (4, Some(_)) => {
+                let bundle = connection.bundles.remove(&id).expect("it was just there");
+                self.commit(now, conn, bundle, bridge)?;
+            }
+            (6, Some(_)) => _ = connection.bundles.remove(&id),
+            _ => return Err(refusal::BAD_BUNDLE_TYPE),
+        }
+        let mut reply = Vec::new();
+        reply.put(id, 4);
+        reply.put(step + 1, 2);
+        reply.put(0_u16, 2);
+        self.send(conn, 33, xid, &reply);
+        Ok(())
+    }
+
+    fn bundle_add(&mut self, now: Duration, conn: u64, xid: u32, mut body: Reader<'_>) -> Result<(), Refusal> {
+        let id = body.u32()?;
+        body.take(2)?;
+        let flags = body.u16()?;
+        let inner = body.rest();
+        let (kind, length) = match inner {
+            [_, kind, high, low, ..] if inner.len() >= 8 => (*kind, usize::from(u16::from_be_bytes([*high, *low]))),
+            _ => return Err(refusal::BAD_LEN),
+        };
+        let message = inner.get(..length).filter(|_| length >= 8).ok_or(refusal::BAD_LEN)?;
+        if message[4..8] != xid.to_be_bytes() {
+            return Err(refusal::BUNDLE_XID);
+        }
+        if !matches!(kind, 14 | 15) {
+            return Err(refusal::NOT_BUNDLED);
+        }
+        self.may_write(conn)?;
+        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
+        // A bundle that was never opened is opened by what is put in it (section 6.9.4), as Open vSwitch does.
+        let fresh = Bundle { flags, closed: false, mods: Vec::new(), used: now };
+        let bundle = connection.bundles.entry(id).or_insert(fresh);
+        let refused = match (bundle.closed, bundle.flags == flags) {
+            (true, _) => Some(refusal::BUNDLE_CLOSED),
+            (false, false) => Some(refusal::BAD_BUNDLE_FLAGS),
+            (false, true) => None,
+        };
+        if let Some(refused) = refused {
+            connection.bundles.remove(&id);
+            return Err(refused);
+        }
+        let change = Mod::read(kind, &message[8..])?;
+        let bundle = connection.bundles.get_mut(&id).ok_or(refusal::BAD_BUNDLE)?;
+        bundle.mods.push((change, message.to_vec()));
+        bundle.used = now;
+        Ok(())
+    }
+
+    /// All that is in a bundle, or nothing.
+    fn commit(&mut self, now: Duration, conn: u64, bundle: Bundle, bridge: &mut Bridge) -> Result<(), Refusal> {
+        self.may_write(conn)?;
+        let mut draft = bridge.program().clone();
+        let mut done = Vec::new();
+        for (change, message) in &bundle.mods {
+            let applied = if self.fails() { Err(refusal::TABLE_FULL) } else { change.apply(now, &mut draft) };
+            match applied {
+                Ok(changed) => done.push(changed),
+                Err(why) => {
+                    self.refuse(conn, why, message);
+                    return Err(refusal::MESSAGE_FAILED);
+                }
+            }
+        }
+        *bridge.change(now) = draft;
+        for ((change, message), changed) in bundle.mods.iter().zip(done) {
+            let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
+            self.wrote(conn, xid, change, changed);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a hello offers version 1.5 (section 6.3.1).
+fn speaks_ours(version: u8, mut body: Reader<'_>) -> bool {
+    while let (Ok(kind), Ok(length)) = (body.u16(), body.u16()) {
+        let Ok(mut element) = body.part(usize::from(length).saturating_sub(4), refusal::BAD_LEN) else { break };
+        if kind == 1 {
+            return element.u32().is_ok_and(|bitmap| bitmap & 1 << VERSION != 0);
+        }
+    }
+    version >= VERSION
+}
+
+fn with_header(body: &[u8]) -> Vec<u8> {
+    let mut message = vec![VERSION, 19, 0, 0, 0, 0, 0, 0];
+    message.extend_from_slice(body);
+    let length = message.len();
+    message.patch_u16(2, length);
+    message
+}
+
+/// A flow in an update for who watches.
+fn put_update(out: &mut Vec<u8>, event: u16, reason: u8, flow: &Flow, with_instructions: bool) {
+    let start = out.len();
+    out.put(0_u16, 2);
+    out.put(event, 2);
+    out.put(flow.table, 1);
+    out.put(reason, 1);
+    [flow.idle_timeout, flow.hard_timeout, flow.priority].into_iter().for_each(|number| out.put(number, 2));
+    out.put(0_u32, 4);
+    out.put(flow.cookie, 8);
+    put_match(out, &flow.matching);
+    if with_instructions && event != 2 {
+        super::actions::put_instructions(out, &flow.actions);
+    }
+    let length = out.len() - start;
+    out.patch_u16(start, length);
+}
