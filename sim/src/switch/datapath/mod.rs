@@ -84,6 +84,18 @@ pub struct PacketIn {
     pub userdata: Vec<u8>,
 }
 
+/// What lookups make of fragments (`OFPC_FRAG_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// Their ports are zero, even in the first one, so that all fragments of a packet find the same flow.
+    #[default]
+    Normal,
+    /// They find nothing.
+    Drop,
+    /// They are what they are: Open vSwitch's `nx-match`.
+    Match,
+}
+
 /// Flows and groups: what changes while `cache_lag` keeps the old ones in force.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -109,6 +121,8 @@ pub struct Bridge {
     pub queues: BTreeMap<u32, Queues>,
     /// Where stations were seen, for NORMAL.
     pub stations: MacTable,
+    /// What lookups make of fragments.
+    pub fragments: Fragments,
     /// A fault: how long packets are handled by what the tables said before a change.
     pub cache_lag: Duration,
     /// Packets that ended because they went round too often.

@@ -452,3 +452,20 @@ fn policing_drops_what_comes_too_fast() {
     let sent: Vec<usize> = (0..3).map(|_| run(&mut bridge, &Frame::arp()).len()).collect();
     assert_eq!(sent, [1, 1, 0]);
 }
+
+#[test]
+fn fragments_have_no_ports_unless_told() {
+    let mut bridge =
+        start(vec![flow(0, 2, &[is(Field::UdpDst, 53)], vec![output(2)]), flow(0, 1, &[], vec![output(3)])]);
+    let mut first = Frame::udp4().build();
+    first[20] = 0x20;
+    let port = |bridge: &mut Bridge| {
+        let sent = outputs(bridge.execute(NOW, 1, Packet::new(first.clone()), None));
+        sent.first().map(|(port, data)| (*port, parse(data).0.get(Field::UdpDst)))
+    };
+    assert_eq!(port(&mut bridge), Some((3, 53)));
+    bridge.fragments = Fragments::Match;
+    assert_eq!(port(&mut bridge), Some((2, 53)));
+    bridge.fragments = Fragments::Drop;
+    assert_eq!(port(&mut bridge), None);
+}
