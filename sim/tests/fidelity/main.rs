@@ -10,6 +10,10 @@
 //! does not promise), and states whose flows Open vSwitch refuses, which are few. `SELVEDGE_FIDELITY_STATES` and
 //! `SELVEDGE_FIDELITY_SEED` choose how many states there are and which.
 //!
+//! Open vSwitch applies a decision that it made for a packet with a sound IP header to packets whose header is not, and
+//! the reverse, as long as the decision is in its cache. So packets whose header is not sound go alone, between two
+//! flushes of the cache.
+//!
 //! Differences that are accepted, see [`is_accepted`]:
 //! - Open vSwitch 3.1's userspace datapath corrects a transport checksum that is not there when it sets an address in a
 //!   later fragment, which changes payload; the kernel's does not.
@@ -47,7 +51,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn what_leaves_is_what_open_vswitch_sends() {
     let Some(mut bed) = Bed::start(PORTS) else { return };
-    let (states, seed) = (setting("SELVEDGE_FIDELITY_STATES", 60), setting("SELVEDGE_FIDELITY_SEED", 1));
+    let (states, seed) = (setting("SELVEDGE_FIDELITY_STATES", 500), setting("SELVEDGE_FIDELITY_SEED", 1));
     let (mut compared, mut refused, mut outputs, mut accepted) = (0, 0, 0, 0);
     for state in 0..states {
         let mut random = ChaCha8Rng::seed_from_u64(seed << 32 | state);
@@ -58,37 +62,56 @@ fn what_leaves_is_what_open_vswitch_sends() {
             continue;
         }
         let mut bridge = model(&program);
-        let batch = if program.is_learning { 1 } else { BATCH };
-        for _ in 0..PACKETS / batch {
-            let mut packets: Vec<_> = (0..batch).map(|_| packets::generate(&mut random, PORTS)).collect();
-            // What is by one port is handled before what is by the next.
-            packets.sort_by_key(|(port, _)| *port);
-            let theirs = bed.send(&packets);
-            for ((port, packet), theirs) in packets.iter().zip(theirs) {
-                let ours = execute(&mut bridge, *port, packet);
-                outputs += ours.iter().map(Vec::len).sum::<usize>();
-                accepted += usize::from(ours != theirs);
-                assert!(
-                    ours == theirs || is_accepted(packet, &ours, &theirs),
-                    "seed {seed} state {state}: packet {} by port {port}\nours   {}\ntheirs {}\n{}\n{}\n{}",
-                    hex(packet),
-                    show(&ours),
-                    show(&theirs),
-                    text::bundle(&program),
-                    bed.trace(*port, packet),
-                    bed.flows(),
-                );
+        for _ in 0..PACKETS / BATCH {
+            for batch in batches(&mut random, program.is_learning) {
+                let is_alone = program.is_learning || is_header_broken(&batch[0].1);
+                if is_alone {
+                    bed.forget_decisions();
+                }
+                let theirs = bed.send(&batch);
+                for ((port, packet), theirs) in batch.iter().zip(theirs) {
+                    let ours = execute(&mut bridge, *port, packet);
+                    outputs += ours.iter().map(Vec::len).sum::<usize>();
+                    accepted += usize::from(ours != theirs);
+                    assert!(
+                        ours == theirs || is_too_much(&ours) || is_accepted(packet, &ours, &theirs),
+                        "seed {seed} state {state}: packet {} by port {port}\nours   {}\ntheirs {}\n{}\n{}\n{}",
+                        hex(packet),
+                        show(&ours),
+                        show(&theirs),
+                        text::bundle(&program),
+                        bed.trace(*port, packet),
+                        bed.flows(),
+                    );
+                }
+                if is_alone {
+                    bed.forget_decisions();
+                }
+                compared += batch.len();
             }
-            if program.is_learning {
-                bed.forget_decisions();
-            }
-            compared += packets.len();
         }
     }
     println!("{compared} packets through {states} states ({refused} refused), {outputs} outputs, {accepted} accepted");
     assert!(accepted * 100 <= compared, "{accepted} of {compared} packets had differences that are accepted");
     assert!(refused * 10 <= states, "{refused} of {states} states were refused");
     assert!(outputs > compared / 4, "only {outputs} outputs for {compared} packets");
+}
+
+/// Packets in groups that are sent together: those whose IP header is not sound alone, and all if there is learning.
+fn batches(random: &mut ChaCha8Rng, is_learning: bool) -> Vec<Vec<(u32, Vec<u8>)>> {
+    let packets = (0..BATCH).map(|_| packets::generate(random, PORTS));
+    let is_alone = |packet: &(u32, Vec<u8>)| is_learning || is_header_broken(&packet.1);
+    let (alone, mut together): (Vec<_>, Vec<_>) = packets.partition(is_alone);
+    // What is by one port is handled before what is by the next.
+    together.sort_by_key(|(port, _)| *port);
+    let groups = alone.into_iter().map(|packet| vec![packet]).chain([together]);
+    groups.filter(|group| !group.is_empty()).collect()
+}
+
+/// Whether a packet says that it is IP and its header is not sound.
+fn is_header_broken(packet: &[u8]) -> bool {
+    let (key, layout) = parse(packet);
+    key.is_ip() && (layout.transport.is_none() || key.protocol() == 0)
 }
 
 fn model(program: &flows::Program) -> Bridge {
@@ -113,6 +136,11 @@ fn execute(bridge: &mut Bridge, port: u32, packet: &[u8]) -> Sent {
         }
     }
     sent
+}
+
+/// Whether so many frames leave by a port that a dummy port loses some.
+fn is_too_much(ours: &Sent) -> bool {
+    ours.iter().any(|port| port.len() > 80)
 }
 
 /// Whether a difference is one of those that are listed above. As many frames of the same lengths leave by each port.

@@ -109,7 +109,7 @@ pub fn generate(random: &mut ChaCha8Rng, ports: u32) -> (u32, Vec<u8>) {
     let bytes = match random.random_range(0..12) {
         0 => fragment(random, bytes),
         1 => extend(random, bytes),
-        2 => damage(random, bytes),
+        2 => Some(damage(random, bytes.clone())).filter(|damaged| !is_short_arp(damaged)).unwrap_or(bytes),
         _ => bytes,
     };
     (random.random_range(1..=ports), bytes)
@@ -168,6 +168,12 @@ fn damage(random: &mut ChaCha8Rng, mut frame: Vec<u8>) -> Vec<u8> {
         }
     }
     frame
+}
+
+/// Open vSwitch 3.1 writes beyond the end of an ARP packet that is too short and whose operation is set, and dies of it.
+fn is_short_arp(frame: &[u8]) -> bool {
+    let (key, layout) = parse(frame);
+    matches!(key.ethertype(), 0x806 | 0x8035) && layout.network.is_some_and(|start| frame.len() < start + 28)
 }
 
 /// Whether a packet is a fragment, or has IPv6's fragment header.
