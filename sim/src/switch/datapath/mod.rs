@@ -8,6 +8,7 @@
 //! something impossible does nothing.
 
 mod action_set;
+mod bfd;
 mod classifier;
 pub mod conntrack;
 mod groups;
@@ -15,6 +16,7 @@ mod learn;
 mod meters;
 mod normal;
 mod port;
+mod queues;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,15 +24,17 @@ mod tracking;
 pub mod tunnel;
 mod walk;
 
+pub use bfd::{Bfd, BfdConfig, BfdState};
 pub use classifier::Pattern;
 pub use groups::{GroupEntry, Groups};
 pub use meters::{Band, Meter, MeterEntry, Meters};
 pub use normal::MacTable;
 pub use port::{Counters, Port, PortKind, TunnelMetadata, Vlan, config};
+pub use queues::{Queues, Rate};
 pub use tables::{Entry, Expiry, FlowId, FlowTables, Selector, TableFull};
 
-use super::model::{Action, port as reserved};
-use super::packet::{Key, Packet};
+use super::model::{Action, Field, port as reserved};
+use super::packet::{Key, Packet, parse};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use walk::Walk;
@@ -80,6 +84,18 @@ pub struct PacketIn {
     pub userdata: Vec<u8>,
 }
 
+/// What lookups make of fragments (`OFPC_FRAG_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// Their ports are zero, even in the first one, so that all fragments of a packet find the same flow.
+    #[default]
+    Normal,
+    /// They find nothing.
+    Drop,
+    /// They are what they are: Open vSwitch's `nx-match`.
+    Match,
+}
+
 /// Flows and groups: what changes while `cache_lag` keeps the old ones in force.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -94,14 +110,19 @@ pub struct Program {
 pub struct Bridge {
     ports: BTreeMap<u32, Port>,
     program: Program,
+    sessions: BTreeMap<u32, Bfd>,
     /// What packets still see, until then.
     stale: Option<(Duration, Box<Program>)>,
     /// Meters.
     pub meters: Meters,
     /// Connections.
     pub conntrack: conntrack::Conntrack,
+    /// Rates of ports. [`Bridge::execute`] polices what comes in; when what leaves does so is for whoever sends it.
+    pub queues: BTreeMap<u32, Queues>,
     /// Where stations were seen, for NORMAL.
     pub stations: MacTable,
+    /// What lookups make of fragments.
+    pub fragments: Fragments,
     /// A fault: how long packets are handled by what the tables said before a change.
     pub cache_lag: Duration,
     /// Packets that ended because they went round too often.
@@ -124,6 +145,7 @@ impl Bridge {
     /// Takes a port away.
     pub fn remove_port(&mut self, number: u32) -> Option<Port> {
         self.stations.forget_port(number);
+        self.sessions.remove(&number);
         self.ports.remove(&number)
     }
 
@@ -166,14 +188,53 @@ impl Bridge {
         }
     }
 
-    /// When flows could expire next.
+    /// Runs BFD on a port, or ends it; without it the other end counts as alive.
+    pub fn set_bfd(&mut self, number: u32, session: Option<Bfd>) {
+        match session {
+            Some(session) => self.sessions.insert(number, session),
+            None => self.sessions.remove(&number),
+        };
+        self.note_liveness(number);
+    }
+
+    /// The session on a port.
+    pub fn bfd(&self, number: u32) -> Option<&Bfd> {
+        self.sessions.get(&number)
+    }
+
+    fn note_liveness(&mut self, number: u32) {
+        let is_live = self.sessions.get(&number).is_none_or(Bfd::is_forwarding);
+        if let Some(port) = self.ports.get_mut(&number) {
+            port.is_peer_live = is_live;
+        }
+    }
+
+    /// What comes of time: packets of BFD. Flows are for [`Bridge::expire`], connections expire by themselves.
+    pub fn step(&mut self, now: Duration) -> Vec<Effect> {
+        let due: Vec<u32> =
+            self.sessions.iter().filter(|(_, session)| session.deadline() <= now).map(|(number, _)| *number).collect();
+        let mut effects = Vec::new();
+        for number in due {
+            let frame = self.sessions.get_mut(&number).and_then(|session| session.step(now));
+            self.note_liveness(number);
+            if let Some(frame) = frame {
+                let output = Action::Output { port: number, max_len: 0 };
+                effects.extend(self.packet_out(now, reserved::ANY, &[output], Packet::new(frame)));
+            }
+        }
+        effects
+    }
+
+    /// When there is something to do next: flows that could expire, packets of BFD.
     pub fn deadline(&self) -> Option<Duration> {
-        self.program.tables.deadline()
+        let sessions = self.sessions.values().map(Bfd::deadline);
+        self.program.tables.deadline().into_iter().chain(sessions).min()
     }
 
     /// Takes out the flows whose time has come.
     pub fn expire(&mut self, now: Duration) -> Vec<(Entry, Expiry)> {
-        if self.deadline().is_some_and(|at| at <= now) { self.change(now).tables.expire(now) } else { Vec::new() }
+        let flows = self.program.tables.deadline();
+        if flows.is_some_and(|at| at <= now) { self.change(now).tables.expire(now) } else { Vec::new() }
     }
 
     /// What comes of a packet that came in by a port; with what was around it, if the port is a tunnel. A packet by a
@@ -190,11 +251,31 @@ impl Bridge {
             port.counters.rx_dropped += 1;
             return Vec::new();
         }
+        if self.queues.get_mut(&in_port).is_some_and(|queues| !queues.admits(now, packet.data.len())) {
+            port.counters.rx_dropped += 1;
+            return Vec::new();
+        }
         port.counters.rx_packets += 1;
         port.counters.rx_bytes += packet.data.len() as u64;
+        if self.took_bfd(now, in_port, &packet, tunnel) {
+            return Vec::new();
+        }
         let mut walk = Walk::new(self, now, in_port, packet, tunnel);
         walk.first_table();
         walk.finish()
+    }
+
+    /// Whether a packet was for the session on its port, which then has it.
+    fn took_bfd(&mut self, now: Duration, in_port: u32, packet: &Packet, tunnel: Option<&TunnelMetadata>) -> bool {
+        let Some(session) = self.sessions.get_mut(&in_port) else { return false };
+        let (mut key, layout) = parse(&packet.data);
+        key.set(Field::TunId, tunnel.map_or(0, |tunnel| tunnel.id).into());
+        let is_taken = session.wants(&key);
+        if is_taken {
+            session.receive(now, &packet.data, &key, &layout);
+            self.note_liveness(in_port);
+        }
+        is_taken
     }
 
     /// What comes of a packet that a controller sends: these actions, with `in_port` as the port it seems to be from.

@@ -409,3 +409,63 @@ fn lookups_by_the_first_packet_of_the_connection() {
     assert_eq!(sent.iter().map(|(port, _)| *port).collect::<Vec<_>>(), [3, 2]);
     assert_eq!(parse(&sent[1].1).0.get(Field::Ipv4Dst), 0x0909_0909);
 }
+
+#[test]
+fn bfd_decides_which_bucket_is_alive() {
+    let bucket = |id, number| Bucket {
+        id,
+        weight: 1,
+        watch_port: number,
+        watch_group: port::ANY,
+        actions: vec![output(number)],
+    };
+    let group = Group { kind: GroupType::FastFailover, buckets: vec![bucket(1, 4), bucket(2, 2)] };
+    let mut bridge = start(vec![flow(0, 1, &[], vec![Action::Group(1)])]);
+    let tunnel = TunnelConfig::to(Protocol::Geneve, [10, 1, 1, 2].into(), 0);
+    bridge.add_port(Port::device(4, "gnv").with_kind(PortKind::Tunnel(tunnel)));
+    bridge.change(NOW).groups.set(NOW, 1, group);
+    assert_eq!(run(&mut bridge, &Frame::tcp4())[0].0, 4);
+    bridge.set_bfd(4, Some(Bfd::new(NOW, BfdConfig::default(), 7)));
+    assert_eq!(run(&mut bridge, &Frame::tcp4())[0].0, 2);
+    let mut peer = Bfd::new(NOW, BfdConfig::default(), 8);
+    let mut now = NOW;
+    for _ in 0..4 {
+        for (_, frame) in outputs(bridge.step(now)) {
+            let (key, layout) = parse(&frame);
+            peer.receive(now, &frame, &key, &layout);
+        }
+        if let Some(frame) = peer.step(now) {
+            assert_eq!(bridge.execute(now, 4, Packet::new(frame), Some(&TunnelMetadata::default())), []);
+        }
+        now += Duration::from_secs(1);
+    }
+    assert_eq!(bridge.bfd(4).map(Bfd::state), Some(BfdState::Up));
+    assert_eq!(run(&mut bridge, &Frame::tcp4())[0].0, 4);
+}
+
+#[test]
+fn policing_drops_what_comes_too_fast() {
+    let mut bridge = start(vec![flow(0, 1, &[], vec![output(2)])]);
+    let mut queues = Queues::default();
+    queues.police(Some(Rate { bits_per_second: 1000, burst: 800 }));
+    bridge.queues.insert(1, queues);
+    let sent: Vec<usize> = (0..3).map(|_| run(&mut bridge, &Frame::arp()).len()).collect();
+    assert_eq!(sent, [1, 1, 0]);
+}
+
+#[test]
+fn fragments_have_no_ports_unless_told() {
+    let mut bridge =
+        start(vec![flow(0, 2, &[is(Field::UdpDst, 53)], vec![output(2)]), flow(0, 1, &[], vec![output(3)])]);
+    let mut first = Frame::udp4().build();
+    first[20] = 0x20;
+    let port = |bridge: &mut Bridge| {
+        let sent = outputs(bridge.execute(NOW, 1, Packet::new(first.clone()), None));
+        sent.first().map(|(port, data)| (*port, parse(data).0.get(Field::UdpDst)))
+    };
+    assert_eq!(port(&mut bridge), Some((3, 53)));
+    bridge.fragments = Fragments::Match;
+    assert_eq!(port(&mut bridge), Some((2, 53)));
+    bridge.fragments = Fragments::Drop;
+    assert_eq!(port(&mut bridge), None);
+}

@@ -10,7 +10,7 @@ use super::super::packet::{Key, Layout, Packet, commit, ethertype, parse};
 use super::conntrack::Tracked;
 use super::port::TunnelMetadata;
 use super::tunnel::{Setting, TunnelConfig};
-use super::{Bridge, Effect, Output, PacketIn, PortKind, Selector, action_set, config, learn, normal};
+use super::{Bridge, Effect, Fragments, Output, PacketIn, PortKind, Selector, action_set, config, learn, normal};
 use crate::switch::packet::Tag;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -354,20 +354,31 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn found_in(&mut self, table: u8, in_port: u32) {
-        let own_port = self.key.get(Field::InPort);
-        self.key.set(Field::InPort, in_port.into());
-        let (now, length) = (self.now, self.bytes.data.len());
-        let tables = &mut self.bridge.in_force(now).tables;
-        let found = tables.lookup(now, table, &self.key, length).and_then(|id| tables.get(id));
-        let found = found.map(|entry| (Arc::clone(&entry.flow), entry.is_table_miss()));
-        self.key.set(Field::InPort, own_port);
-        let Some((flow, is_table_miss)) = found else { return };
+        let Some((flow, is_table_miss)) = self.look_up(table, in_port) else { return };
         let deepens = u32::from(table <= self.table);
         self.resubmits += 1;
         self.depth += deepens;
         let before = (self.table, self.cookie, self.is_table_miss);
         (self.table, self.cookie, self.is_table_miss) = (table, flow.cookie, is_table_miss);
         self.begin(Actions::Flow(flow), Context::Flow, End::Table { before, deepens });
+    }
+
+    fn look_up(&mut self, table: u8, in_port: u32) -> Option<(Arc<Flow>, bool)> {
+        const SEEN: [Field; 3] = [Field::InPort, Field::TcpSrc, Field::TcpDst];
+        let own = SEEN.map(|field| self.key.get(field));
+        let is_fragment = self.key.get(Field::IpFrag) != 0;
+        let seen = match self.bridge.fragments {
+            Fragments::Drop if is_fragment => return None,
+            Fragments::Normal if is_fragment => [in_port.into(), 0, 0],
+            Fragments::Normal | Fragments::Drop | Fragments::Match => [in_port.into(), own[1], own[2]],
+        };
+        SEEN.iter().zip(seen).for_each(|(field, value)| self.key.set(*field, value));
+        let (now, length) = (self.now, self.bytes.data.len());
+        let tables = &mut self.bridge.in_force(now).tables;
+        let found = tables.lookup(now, table, &self.key, length).and_then(|id| tables.get(id));
+        let found = found.map(|entry| (Arc::clone(&entry.flow), entry.is_table_miss()));
+        SEEN.iter().zip(own).for_each(|(field, value)| self.key.set(*field, value));
+        found
     }
 
     fn set(&mut self, change: FieldMatch) {

@@ -362,8 +362,8 @@ impl Conntrack {
         let other = if is_reply { connection.original } else { connection.reply };
         let target = nat::Target {
             is_source: own_side == Side::Source,
-            end: if own_side == Side::Source { other.destination } else { other.source },
-            has_ports: connection.original.has_ports(),
+            address: if own_side == Side::Source { other.destination } else { other.source }.address,
+            ports: connection.original.has_ports().then_some((other.destination.port, other.source.port)),
         };
         match quoted {
             None => target.apply(packet),

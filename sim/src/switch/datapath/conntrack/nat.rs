@@ -88,51 +88,45 @@ fn ports((first, least, most): Range) -> impl Iterator<Item = u16> {
     (first < least).then_some(first).into_iter().chain(round)
 }
 
-/// What becomes of one end in a packet.
+/// What becomes of a packet: one of its addresses is replaced, and both ports, since one that was replaced in the first
+/// packet to tell connections apart may be at the other end.
 pub struct Target {
     pub is_source: bool,
-    pub end: End,
-    pub has_ports: bool,
+    pub address: IpAddr,
+    pub ports: Option<(u16, u16)>,
 }
 
 impl Target {
-    fn fields(&self) -> (Field, Field) {
-        let address = match (self.is_source, self.end.address) {
-            (true, IpAddr::V4(_)) => Field::Ipv4Src,
-            (false, IpAddr::V4(_)) => Field::Ipv4Dst,
-            (true, IpAddr::V6(_)) => Field::Ipv6Src,
-            (false, IpAddr::V6(_)) => Field::Ipv6Dst,
-        };
-        (address, if self.is_source { Field::TcpSrc } else { Field::TcpDst })
-    }
-
-    fn address_bits(&self) -> u128 {
-        match self.end.address {
-            IpAddr::V4(address) => address.to_bits().into(),
-            IpAddr::V6(address) => address.to_bits(),
+    fn field(&self) -> (Field, u128) {
+        match (self.is_source, self.address) {
+            (true, IpAddr::V4(address)) => (Field::Ipv4Src, address.to_bits().into()),
+            (false, IpAddr::V4(address)) => (Field::Ipv4Dst, address.to_bits().into()),
+            (true, IpAddr::V6(address)) => (Field::Ipv6Src, address.to_bits()),
+            (false, IpAddr::V6(address)) => (Field::Ipv6Dst, address.to_bits()),
         }
     }
 
     /// Into the key of a packet.
     pub fn apply(&self, packet: &mut Subjected<'_>) {
-        let (address, port) = self.fields();
-        packet.key.set(address, self.address_bits());
-        if self.has_ports {
-            packet.key.set(port, self.end.port.into());
+        let (field, bits) = self.field();
+        packet.key.set(field, bits);
+        if let Some((source, destination)) = self.ports {
+            packet.key.set(Field::TcpSrc, source.into());
+            packet.key.set(Field::TcpDst, destination.into());
         }
     }
 
     /// Into an ICMP error: its own address in the key, and the other end of the packet that it quotes, in the bytes.
     pub fn apply_to_error(&self, packet: &mut Subjected<'_>, quoted: usize) {
         self.rewrite_quoted(packet, quoted);
-        let (address, _) = self.fields();
-        packet.key.set(address, self.address_bits());
+        let (field, bits) = self.field();
+        packet.key.set(field, bits);
     }
 
     fn rewrite_quoted(&self, packet: &mut Subjected<'_>, start: usize) {
         let Some(icmp) = packet.layout.transport else { return };
         let end = packet.layout.end;
-        let (address, bytes): (usize, Vec<u8>) = match (self.end.address, !self.is_source) {
+        let (address, bytes): (usize, Vec<u8>) = match (self.address, !self.is_source) {
             (IpAddr::V4(address), true) => (12, address.octets().to_vec()),
             (IpAddr::V4(address), false) => (16, address.octets().to_vec()),
             (IpAddr::V6(address), true) => (8, address.octets().to_vec()),
@@ -142,8 +136,8 @@ impl Target {
         let place = start + address;
         let old = packet.frame[place..place + bytes.len()].to_vec();
         packet.frame[place..place + bytes.len()].copy_from_slice(&bytes);
-        let inner = tuple::quoted_transport(&packet.frame[start..end], self.end.address.is_ipv4());
-        if self.end.address.is_ipv4() {
+        let inner = tuple::quoted_transport(&packet.frame[start..end], self.address.is_ipv4());
+        if self.address.is_ipv4() {
             correct(packet.frame, start + 10, &old, &bytes);
         }
         if let Some((proto, offset)) = inner {
@@ -158,7 +152,7 @@ impl Target {
         correct(packet.frame, icmp + 2, &even(before), &even(after));
     }
 
-    /// Port and checksum of the transport that is quoted, as far as they are there.
+    /// Ports and checksum of the transport that is quoted, as far as they are there.
     fn rewrite_transport(&self, frame: &mut [u8], start: usize, end: usize, proto: u8, (old, new): (&[u8], &[u8])) {
         let sum = match proto {
             protocol::TCP => start + 16,
@@ -170,12 +164,13 @@ impl Target {
         if has_sum {
             correct(frame, sum, old, new);
         }
-        let port = if self.is_source { start + 2 } else { start };
-        if self.has_ports && port + 2 <= end {
-            let old = frame[port..port + 2].to_vec();
-            frame[port..port + 2].copy_from_slice(&self.end.port.to_be_bytes());
+        // It went the other way.
+        if let Some((source, destination)) = self.ports.filter(|_| start + 4 <= end) {
+            let old = frame[start..start + 4].to_vec();
+            let new = [destination.to_be_bytes(), source.to_be_bytes()].concat();
+            frame[start..start + 4].copy_from_slice(&new);
             if has_sum {
-                correct(frame, sum, &old, &self.end.port.to_be_bytes());
+                correct(frame, sum, &old, &new);
             }
         }
     }
