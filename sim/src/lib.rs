@@ -2,10 +2,12 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`fabric`] | the physical network |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
+pub mod fabric;
 pub mod stage;
 pub mod switch;
 pub mod testbed;
