@@ -7,6 +7,7 @@
 //! | [`oracles`] | what must always hold |
 //! | [`plan`] | what happens in a simulated world, and how it is drawn from a seed |
 //! | [`run`] | runs a plan |
+//! | [`fabric`] | the physical network |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
 //! | [`world`] | our world: one thread, its own time, everything from a seed |
@@ -17,6 +18,7 @@ pub mod logical;
 pub mod oracles;
 pub mod plan;
 pub mod run;
+pub mod fabric;
 pub mod stage;
 pub mod switch;
 pub mod testbed;
