@@ -3,6 +3,7 @@
 //! | module | |
 //! | --- | --- |
 //! | [`disk`] | disks that lose, tear and fail |
+//! | [`guest`] | hosts behind interfaces, honest and not |
 //! | [`logical`] | the oracle: the logical network as it is specified |
 //! | [`oracles`] | what must always hold |
 //! | [`plan`] | what happens in a simulated world, and how it is drawn from a seed |
@@ -14,11 +15,12 @@
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
 pub mod disk;
+pub mod fabric;
+pub mod guest;
 pub mod logical;
 pub mod oracles;
 pub mod plan;
 pub mod run;
-pub mod fabric;
 pub mod stage;
 pub mod switch;
 pub mod testbed;

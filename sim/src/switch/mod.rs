@@ -3,7 +3,9 @@
 //! Start at [`model`], the words that its parts share.
 
 pub mod datapath;
+pub mod machine;
 pub mod model;
 pub mod openflow;
 pub mod ovsdb;
 pub mod packet;
+pub mod vswitchd;

@@ -1,0 +1,268 @@
+//! Applies the faults of a plan, and ends them when their time has come. Start at [`Running`].
+
+use super::director::{CLIENT, CONTROLLER, Director, host_of};
+use crate::plan::HvId;
+use crate::plan::fault::{DiskTrouble, Fault, Way};
+use crate::stage::{Ability, Path, Stage, Stop};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What ends a fault.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// The path between a host and the controller is good again.
+    Path(String),
+    /// The underlay from one hypervisor to another is good again.
+    Underlay(HvId, HvId),
+    /// The controller's host is up again.
+    Controller,
+    /// The controller goes on.
+    Resume,
+    /// The disk is good again.
+    Disk,
+    /// A hypervisor's ovs-vswitchd is up again, its ports renumbered or not.
+    Vswitchd(HvId, bool),
+    /// A hypervisor's host is up again.
+    Hypervisor(HvId),
+    /// A switch takes as many flows as it is given.
+    Tables(HvId),
+    /// Its bundles are patient.
+    Bundles(HvId),
+    /// It handles at once what it is sent.
+    Speed(HvId),
+    /// It tells at once of changes.
+    Updates(HvId),
+    /// Its datapath does what its tables say.
+    Cache(HvId),
+}
+
+/// Faults that are under way, and what they end by.
+#[derive(Clone, Debug, Default)]
+pub struct Running {
+    ends: BTreeMap<(Duration, u64), End>,
+    count: u64,
+    /// How long the next power cut at a disk operation lasts.
+    dark_for: Option<Duration>,
+}
+
+impl Running {
+    fn until(&mut self, at: Duration, end: End) {
+        self.count += 1;
+        self.ends.insert((at, self.count), end);
+    }
+
+    /// When the next fault ends.
+    pub fn next(&self) -> Option<Duration> {
+        self.ends.keys().next().map(|(at, _)| *at)
+    }
+
+    /// All that is under way.
+    pub fn all(self) -> Vec<End> {
+        self.ends.into_values().collect()
+    }
+
+    fn due(&mut self, now: Duration) -> Vec<End> {
+        let later = self.ends.split_off(&(now + Duration::from_nanos(1), 0));
+        std::mem::replace(&mut self.ends, later).into_values().collect()
+    }
+
+    /// Somebody will start the controller again.
+    pub fn controller_restarts(&mut self, at: Duration) {
+        self.ends.retain(|_, end| *end != End::Controller);
+        self.until(at, End::Controller);
+    }
+
+    /// When power is back after a cut at a disk operation that happened by now.
+    pub fn power_back(&mut self, now: Duration) -> Duration {
+        now + self.dark_for.take().unwrap_or(Duration::from_secs(1))
+    }
+}
+
+impl<S: Stage> Director<'_, S> {
+    /// Ends the faults whose time has come.
+    pub(super) fn end_faults(&mut self) {
+        let now = self.now();
+        self.running.due(now).into_iter().for_each(|end| self.undo(end));
+    }
+
+    /// Ends a fault.
+    pub(super) fn undo(&mut self, end: End) {
+        let now = self.now();
+        match end {
+            End::Path(name) => self.set_path(&name, Way::Both, &Path::default()),
+            End::Underlay(from, to) => self.plant.weather(from, to, None),
+            End::Controller => {
+                if self.window.handle().is_none() {
+                    self.checks.controller_starts(now, &self.plant, &mut self.report);
+                    self.controller_down(Stop::Kill);
+                    self.boot_controller();
+                }
+            }
+            End::Resume => self.stage.pause(CONTROLLER, false),
+            End::Disk => {
+                self.disk.set_full(false);
+                self.disk.set_read_only(false);
+                self.disk.fail_sync(false);
+            }
+            End::Vswitchd(hv, renumber) => self.plant.start_vswitchd(now, hv, renumber),
+            End::Hypervisor(hv) => self.boot_hypervisor(hv),
+            End::Tables(hv) => self.plant.limit_tables(now, hv, None),
+            End::Bundles(hv) => self.plant.bundle_idle(hv, None),
+            End::Speed(hv) => self.plant.delay(hv, Duration::ZERO),
+            End::Updates(hv) => self.plant.late_updates(hv, Duration::ZERO),
+            End::Cache(hv) => self.plant.cache_lag(now, hv, Duration::ZERO),
+        }
+    }
+
+    fn set_path(&mut self, host: &str, way: Way, path: &Path) {
+        if way != Way::Down {
+            self.stage.path(host, CONTROLLER, path.clone());
+        }
+        if way != Way::Up {
+            self.stage.path(CONTROLLER, host, path.clone());
+        }
+    }
+
+    fn worsen(&mut self, host: String, way: Way, path: Path, for_ms: u64) {
+        let able = match way {
+            Way::Both => path.cut || self.stage.can(Ability::Paths),
+            Way::Up | Way::Down => self.stage.can(Ability::OneWayCuts),
+        };
+        if able {
+            self.set_path(&host, way, &path);
+            self.ends_after(for_ms, End::Path(host));
+        }
+    }
+
+    fn ends_after(&mut self, ms: u64, end: End) {
+        let at = self.now() + Duration::from_millis(ms);
+        self.running.until(at, end);
+    }
+
+    /// Applies a fault.
+    pub(super) fn apply(&mut self, fault: &Fault) {
+        let now = self.now();
+        let ms = |ms: u16| Duration::from_millis(u64::from(ms));
+        match *fault {
+            Fault::CutManagement { hv, way, for_ms } => {
+                self.worsen(host_of(hv), way, Path { cut: true, ..Path::default() }, for_ms);
+            }
+            Fault::PoorManagement { hv, latency_ms, jitter_ms, loss, rate, for_ms } => {
+                let path = Path {
+                    latency: ms(latency_ms),
+                    jitter: ms(jitter_ms),
+                    loss: f64::from(loss) / 100.0,
+                    rate: rate.map(u64::from),
+                    cut: false,
+                };
+                self.worsen(host_of(hv), Way::Both, path, for_ms);
+            }
+            Fault::ResetManagement { hv } => self.reset(&host_of(hv)),
+            Fault::CutClients { for_ms } => {
+                self.worsen(CLIENT.to_string(), Way::Both, Path { cut: true, ..Path::default() }, for_ms);
+            }
+            Fault::ResetClients => self.reset(CLIENT),
+            Fault::Underlay { from, to, trouble, for_ms } => {
+                self.plant.weather(from, to, Some(trouble));
+                self.ends_after(for_ms, End::Underlay(from, to));
+            }
+            Fault::KillController { down_ms } => {
+                self.controller_down(Stop::Kill);
+                self.running.controller_restarts(now + Duration::from_millis(down_ms));
+            }
+            Fault::PowerCut { down_ms } => {
+                let how = if self.stage.can(Ability::PowerCuts) { Stop::PowerCut } else { Stop::Kill };
+                self.controller_down(how);
+                self.running.controller_restarts(now + Duration::from_millis(down_ms));
+            }
+            Fault::PowerCutAt { operations, down_ms } => {
+                self.disk.cut_power_at(u64::from(operations));
+                self.running.dark_for = Some(Duration::from_millis(down_ms));
+            }
+            Fault::PauseController { for_ms } => {
+                if self.stage.can(Ability::Pauses) {
+                    self.stage.pause(CONTROLLER, true);
+                    self.ends_after(for_ms, End::Resume);
+                }
+            }
+            Fault::Disk { trouble, for_ms } => {
+                match trouble {
+                    DiskTrouble::SyncFails => self.disk.fail_sync(true),
+                    DiskTrouble::Full => self.disk.set_full(true),
+                    DiskTrouble::ReadOnly => self.disk.set_read_only(true),
+                    DiskTrouble::Slow(delay) => self.disk.set_delay(ms(delay)),
+                }
+                self.ends_after(for_ms, End::Disk);
+            }
+            Fault::Clock { ahead_ms, drift_ppm } => {
+                if self.stage.can(Ability::Clocks) {
+                    self.stage.clock(CONTROLLER, ahead_ms, drift_ppm);
+                }
+            }
+            Fault::Garbage { hv, ovsdb, seed } => self.garbage(hv, ovsdb, seed),
+            _ => self.apply_to_switch(fault, now),
+        }
+    }
+
+    fn reset(&mut self, host: &str) {
+        if self.stage.can(Ability::Resets) {
+            self.stage.reset(host, CONTROLLER);
+        }
+    }
+
+    fn apply_to_switch(&mut self, fault: &Fault, now: Duration) {
+        let ms = |ms: u16| Duration::from_millis(u64::from(ms));
+        match *fault {
+            Fault::RestartVswitchd { hv, down_ms, renumber } => {
+                self.plant.stop_vswitchd(now, hv);
+                self.ends_after(down_ms, End::Vswitchd(hv, renumber));
+            }
+            Fault::RestartOvsdb { hv } => self.plant.restart_ovsdb(now, hv),
+            Fault::RebootHypervisor { hv, down_ms } => {
+                self.stage.stop(&host_of(hv), Stop::PowerCut);
+                self.plant.power_off(now, hv);
+                self.running.ends.retain(|_, end| !matches!(end, End::Vswitchd(which, _) if *which == hv));
+                self.ends_after(down_ms, End::Hypervisor(hv));
+            }
+            Fault::TableFull { hv, flows, for_ms } => {
+                self.plant.limit_tables(now, hv, Some(flows as usize));
+                self.ends_after(for_ms, End::Tables(hv));
+            }
+            Fault::FailModification { hv, nth } => self.plant.fail_modification(hv, nth),
+            Fault::ImpatientBundles { hv, idle_ms, for_ms } => {
+                self.plant.bundle_idle(hv, Some(ms(idle_ms)));
+                self.ends_after(for_ms, End::Bundles(hv));
+            }
+            Fault::SlowSwitch { hv, delay_ms, for_ms } => {
+                self.plant.delay(hv, ms(delay_ms));
+                self.ends_after(for_ms, End::Speed(hv));
+            }
+            Fault::EvictFlow { hv, nth } => self.plant.edit(now, hv, crate::plan::fault::Edit::DeleteFlow(nth)),
+            Fault::Edit { hv, edit } => self.plant.edit(now, hv, edit),
+            Fault::LoseReply { hv } => self.plant.lose_reply(hv),
+            Fault::RefuseTransaction { hv } => self.plant.refuse_transaction(hv),
+            Fault::LateUpdates { hv, delay_ms, for_ms } => {
+                self.plant.late_updates(hv, ms(delay_ms));
+                self.ends_after(for_ms, End::Updates(hv));
+            }
+            Fault::CacheLag { hv, lag_ms, for_ms } => {
+                self.plant.cache_lag(now, hv, ms(lag_ms));
+                self.ends_after(for_ms, End::Cache(hv));
+            }
+            Fault::RogueTunnel { .. } => self.plant.rogue(now, fault),
+            Fault::CutManagement { .. }
+            | Fault::PoorManagement { .. }
+            | Fault::ResetManagement { .. }
+            | Fault::CutClients { .. }
+            | Fault::ResetClients
+            | Fault::Underlay { .. }
+            | Fault::KillController { .. }
+            | Fault::PowerCut { .. }
+            | Fault::PowerCutAt { .. }
+            | Fault::PauseController { .. }
+            | Fault::Disk { .. }
+            | Fault::Clock { .. }
+            | Fault::Garbage { .. } => unreachable!("{fault} is not of a switch"),
+        }
+    }
+}
