@@ -11,12 +11,13 @@ use crate::ovsdb::operation::TransactError;
 use crate::ovsdb::plan::{self, DesiredSwitch, DesiredTunnel, Plan};
 use crate::ovsdb::session::{Event, Limits, Session, TransactionId};
 use crate::ovsdb::vswitch::{SCHEMA, Vif, Vswitch, vifs};
-use crate::runtime::Runtime;
+use crate::runtime::{Moment, Runtime};
 use selvedge_core::compile::tunnel_port;
 use selvedge_core::ids::OfPort;
 use selvedge_core::nib::{Command, Encap, Nib, NodeRecord, ObservedVif};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         true => ("ssl", shared.openflow_port, "TLS"),
         false => ("tcp", shared.openflow_plain_port, "plain TCP"),
     };
-    let target = port.map(|port| format!("{scheme}:{}", at(local, port)));
+    let target = port.map(|port| format!("{scheme}:{}", with_port(local, port)));
     let target = target.ok_or_else(|| format!("OVSDB came over {way}, but there is no such OpenFlow port"));
     let session = Session::new(R::now(), Limits::default(), &SCHEMA);
     let mut driver = Driver {
@@ -49,20 +50,29 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         ready: false,
         in_flight: None,
         in_order: None,
+        refusals: Refusals::default(),
         output: Vec::new(),
     };
     let mut pipe = Pipe::new(stream);
     let why = driver.run::<R, S>(&link, &mut pipe).await;
     // A peer that is gone does not need a goodbye.
-    let _ = R::before(R::now() + std::time::Duration::from_secs(1), pipe.close()).await;
+    let _ = R::before(R::now() + Duration::from_secs(1), pipe.close()).await;
     if handle.unlink(node, Protocol::Ovsdb, &link) {
         handle.node(node, |state| state.ovsdb = None);
     }
     tracing::info!(%node, %peer, why, "OVSDB session ended");
 }
 
+/// Waits for a moment: without one, for ever.
+async fn at<R: Runtime>(moment: Option<Moment>) {
+    match moment {
+        Some(moment) => R::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The address that the peer reached us by, with another port: as OVSDB writes targets.
-fn at(local: SocketAddr, port: u16) -> SocketAddr {
+fn with_port(local: SocketAddr, port: u16) -> SocketAddr {
     SocketAddr::new(local.ip().to_canonical(), port)
 }
 
@@ -76,7 +86,39 @@ struct Driver {
     in_flight: Option<(TransactionId, Plan)>,
     /// What was wanted when the switch was last found in order: if that is still wanted, a difference is a repair.
     in_order: Option<DesiredSwitch>,
+    refusals: Refusals,
     output: Vec<u8>,
+}
+
+/// How often the switch refused in a row, and what follows of it.
+#[derive(Default)]
+struct Refusals {
+    count: u32,
+    /// Nothing is tried before.
+    until: Option<Moment>,
+}
+
+impl Refusals {
+    /// The pause after the first refusal, which may well be a race with somebody else; it doubles with each further one.
+    const PAUSE_MIN: Duration = Duration::from_millis(100);
+    /// The longest pause.
+    const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+    /// One more: the pause after it.
+    fn refused(&mut self, now: Moment) -> Duration {
+        let pause = (Self::PAUSE_MIN * 2_u32.pow(self.count.min(16))).min(Self::PAUSE_MAX);
+        self.count += 1;
+        self.until = Some(now + pause);
+        pause
+    }
+
+    /// The time for another attempt has come.
+    fn over(&mut self, now: Moment) -> bool {
+        if self.until.is_some_and(|until| until <= now) {
+            self.until = None;
+        }
+        self.until.is_none()
+    }
 }
 
 /// How a session came to its end.
@@ -88,16 +130,17 @@ impl Driver {
             if let Err(why) = self.events::<R>(link).await {
                 return why;
             }
-            let deadline = self.session.deadline();
-            let timer = async {
-                match deadline {
-                    Some(at) => R::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let timer = at::<R>(self.session.deadline());
+            let another_attempt = at::<R>(self.refusals.until);
             tokio::select! {
                 biased;
                 () = timer => self.session.tick(R::now()),
+                () = another_attempt => {
+                    self.refusals.over(R::now());
+                    if let Err(why) = self.look::<R>().await {
+                        return why;
+                    }
+                }
                 () = link.woken() => {
                     if link.replaced() {
                         return "the node connected anew".to_string();
@@ -119,7 +162,7 @@ impl Driver {
 
     /// Handles what the session has to say, until it is silent: what a look at the switch decides is said at once.
     async fn events<R: Runtime>(&mut self, link: &Link) -> Result<(), Ended> {
-        while self.heard()? {
+        while self.heard::<R>()? {
             if link.replaced() {
                 return Err("the node connected anew".to_string());
             }
@@ -129,7 +172,7 @@ impl Driver {
     }
 
     /// Takes what the session has to say; whether the switch is to be looked at.
-    fn heard(&mut self) -> Result<bool, Ended> {
+    fn heard<R: Runtime>(&mut self) -> Result<bool, Ended> {
         let mut look = false;
         while let Some(event) = self.session.poll() {
             match event {
@@ -140,7 +183,7 @@ impl Driver {
                 }
                 Event::Changed(_) => look = true,
                 Event::TransactionDone { id, result } => {
-                    self.done(id, result.map(|_| ()));
+                    self.done(R::now(), id, result.map(|_| ()));
                     look = true;
                 }
                 Event::Closed { reason } => return Err(reason.to_string()),
@@ -150,11 +193,12 @@ impl Driver {
     }
 
     /// A transaction was answered.
-    fn done(&mut self, id: TransactionId, result: Result<(), TransactError>) {
+    fn done(&mut self, now: Moment, id: TransactionId, result: Result<(), TransactError>) {
         let Some((_, plan)) = self.in_flight.take_if(|(flying, _)| *flying == id) else { return };
         let what = plan.reasons.join("; ");
         match result {
             Ok(()) => {
+                self.refusals = Refusals::default();
                 tracing::info!(node = %self.node, what, "the switch's configuration was changed");
                 self.handle.node(self.node, |state| {
                     state.counters.ovsdb_transactions += 1;
@@ -162,7 +206,8 @@ impl Driver {
                 });
             }
             Err(error) => {
-                tracing::warn!(node = %self.node, what, %error, "the switch refused a change of its configuration");
+                let pause = self.refusals.refused(now);
+                tracing::warn!(node = %self.node, what, %error, ?pause, "the switch refused a change of its configuration");
                 let problem = format!("the switch refused a change of its configuration ({what}): {error}");
                 self.handle.node(self.node, |state| state.problems.insert(CONFIGURATION, problem));
             }
@@ -230,7 +275,7 @@ impl Driver {
 
     /// Makes the switch what it should be.
     fn configure<R: Runtime>(&mut self, record: &NodeRecord, vswitch: &Vswitch) {
-        if self.in_flight.is_some() || !record.config.admin_status_enabled {
+        if self.in_flight.is_some() || !record.config.admin_status_enabled || !self.refusals.over(R::now()) {
             return;
         }
         let problem = match self.desired(record, vswitch) {

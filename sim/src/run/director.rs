@@ -18,6 +18,8 @@ use crate::oracles::{Violation, recovery};
 use crate::plan::{Act, Encap, GuestAct, HvId, Plan, Request};
 use crate::stage::{Path, Stage, Stop};
 use hyper::Method;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use selvedge_core::ids::Revision;
 use selvedge_net::controller::Handle;
 use selvedge_net::runtime::{Moment, Runtime};
@@ -110,14 +112,13 @@ pub(super) struct Director<'a, S: Stage> {
     pub report: Report,
     pub intent: Intent,
     pub running: Running,
-    options: &'a Options,
     clients: Vec<mpsc::UnboundedSender<Call>>,
     answers: Answers,
     /// What answers to calls of the harness itself said, by call.
     own: BTreeMap<u64, Ended>,
     /// Guests that went from a hypervisor, which the controller has yet to notice and make known.
     going: BTreeMap<(VifId, HvId), Option<u64>>,
-    checks: checks::Checks,
+    pub checks: checks::Checks,
     controller_up: bool,
     /// Calls of the harness have numbers from here on.
     next_own: u64,
@@ -140,7 +141,6 @@ impl<'a, S: Stage> Director<'a, S> {
             report,
             intent: Intent::default(),
             running: Running::default(),
-            options,
             clients: Vec::new(),
             answers: Answers::default(),
             own: BTreeMap::new(),
@@ -195,6 +195,22 @@ impl<'a, S: Stage> Director<'a, S> {
         }
     }
 
+    /// Bytes that are no protocol, from a hypervisor's address.
+    pub(super) fn garbage(&mut self, hv: HvId, ovsdb: bool, seed: u32) {
+        let port = if ovsdb { OVSDB_PORT } else { OPENFLOW_PORT };
+        let mut rng = ChaCha8Rng::seed_from_u64(u64::from(seed));
+        let mut bytes = vec![0; rng.random_range(1..2_000)];
+        rng.fill_bytes(&mut bytes);
+        // Half of them begin as the protocol does, so that they get further.
+        match (seed % 2, ovsdb) {
+            (0, true) => bytes.splice(..0, *br#"{"id":null,"method":"update","params":["#).for_each(drop),
+            (0, false) => bytes.splice(..0, [6, 0, 0, 8, 0, 0, 0, 1, 6, 19, 0, 24]).for_each(drop),
+            _ => {}
+        }
+        self.report.marks.insert(Mark::GarbageRefused);
+        self.plant.garbage(hv, SocketAddr::new(CONTROLLER_IP, port), bytes);
+    }
+
     pub(super) fn boot_controller(&mut self) {
         let every = self.plan.setup.snapshot_every;
         let software = software::<S::Runtime, _>(CONTROLLER_IP, self.disk.clone(), every, self.window.clone());
@@ -223,7 +239,6 @@ impl<'a, S: Stage> Director<'a, S> {
     /// A hypervisor's host comes up, with its switch on it.
     pub(super) fn boot_hypervisor(&mut self, hv: HvId) {
         let manager = format!("tcp:{CONTROLLER_IP}:{OVSDB_PORT}");
-        let _ = OPENFLOW_PORT;
         self.plant.power_on(self.stage.now(), hv, &manager);
         let plant = self.plant.clone();
         self.stage.boot(&host_of(hv), Box::pin(async move { plant.carry::<S::Runtime>(hv).await }));
@@ -300,8 +315,10 @@ impl<'a, S: Stage> Director<'a, S> {
             let call = super::malformed::call(self.next_own, *kind);
             return self.call(call);
         }
-        if let Request::SetNode { enabled: false, .. } = request {
+        if let Request::SetNode { enabled: false, hypervisor } = request {
             self.report.marks.insert(Mark::NodeDisabled);
+            // What is out of service may hold what is old: nobody waits for it.
+            self.plant.with(|state| _ = state.judge.unserved.insert(*hypervisor));
         }
         let intent = &mut self.intent;
         let call = self.plant.with(|state| intent.ask(now, request, &mut state.judge.history));
@@ -342,6 +359,10 @@ impl<'a, S: Stage> Director<'a, S> {
             self.checks.sometimes(now, &handle, &self.intent, &self.plant, &mut self.report);
         }
         let now = self.now();
+        if self.window.handle().is_none() {
+            let good = self.hvs().filter(|hv| !self.running.has_path(&host_of(*hv))).collect();
+            self.checks.without_controller(now, &good, &self.plant);
+        }
         self.plant.with(|state| state.judge.forget(now));
     }
 
@@ -364,7 +385,7 @@ impl<'a, S: Stage> Director<'a, S> {
             let recovered = handle.read(|state| state.nib.revision().0);
             let lost = recovery::judge(self.now(), self.intent.generation, recovered);
             self.report.violations.extend(lost);
-            self.checks.controller_up(self.now(), &self.plant, &mut self.report);
+            self.checks.controller_up();
         }
     }
 
@@ -377,7 +398,8 @@ impl<'a, S: Stage> Director<'a, S> {
             Stop::PowerCut => self.disk.crash(),
         }
         self.controller_up = false;
-        self.checks.controller_down(&self.plant);
+        let now = self.now();
+        self.checks.controller_down(now);
     }
 
     fn look_at_answers(&mut self) {
@@ -479,7 +501,6 @@ impl<'a, S: Stage> Director<'a, S> {
             if pending.is_empty() {
                 self.report.converged_after = Some(self.now() - began);
                 self.report.marks.insert(Mark::Converged);
-                self.plant.with(|state| state.judge.meddled.clear());
                 return;
             }
         }
@@ -516,7 +537,24 @@ impl<'a, S: Stage> Director<'a, S> {
             self.report.pings = state.pings();
         });
         self.report.violations.sort_by_key(|violation| violation.at);
-        let _ = self.options.capture;
+        self.count_marks();
         self.report
+    }
+
+    /// What the machines counted, as marks.
+    fn count_marks(&mut self) {
+        for hv in self.hvs() {
+            let counts = self.plant.counts(hv);
+            let lost = self.plant.with(|state| state.hypervisors[&hv].switch.server.lost);
+            let reached = [
+                (Mark::RoleAssertedAfterRestart, counts.first_roles > 1),
+                (Mark::ModificationRefused, counts.errors > 0),
+                (Mark::BundleExpired, counts.bundles_expired > 0),
+                (Mark::BundleLost, counts.bundles_lost > 0),
+                (Mark::ReplyLost, lost.0 > 0),
+                (Mark::TransactionRefused, lost.1 > 0),
+            ];
+            self.report.marks.extend(reached.into_iter().filter(|(_, so)| *so).map(|(mark, _)| mark));
+        }
     }
 }

@@ -61,6 +61,11 @@ impl Running {
         self.ends.into_values().collect()
     }
 
+    /// Whether the path of a host is bad.
+    pub fn has_path(&self, host: &str) -> bool {
+        self.ends.values().any(|end| matches!(end, End::Path(of) if of == host))
+    }
+
     fn due(&mut self, now: Duration) -> Vec<End> {
         let later = self.ends.split_off(&(now + Duration::from_nanos(1), 0));
         std::mem::replace(&mut self.ends, later).into_values().collect()
@@ -103,6 +108,7 @@ impl<S: Stage> Director<'_, S> {
                 self.disk.set_full(false);
                 self.disk.set_read_only(false);
                 self.disk.fail_sync(false);
+                self.stage.slow_disk(CONTROLLER, Duration::ZERO);
             }
             End::Vswitchd(hv, renumber) => self.plant.start_vswitchd(now, hv, renumber),
             End::Hypervisor(hv) => self.boot_hypervisor(hv),
@@ -190,7 +196,7 @@ impl<S: Stage> Director<'_, S> {
                     DiskTrouble::SyncFails => self.disk.fail_sync(true),
                     DiskTrouble::Full => self.disk.set_full(true),
                     DiskTrouble::ReadOnly => self.disk.set_read_only(true),
-                    DiskTrouble::Slow(delay) => self.disk.set_delay(ms(delay)),
+                    DiskTrouble::Slow(delay) => self.stage.slow_disk(CONTROLLER, ms(delay)),
                 }
                 self.ends_after(for_ms, End::Disk);
             }
@@ -220,7 +226,7 @@ impl<S: Stage> Director<'_, S> {
             Fault::RestartOvsdb { hv } => self.plant.restart_ovsdb(now, hv),
             Fault::RebootHypervisor { hv, down_ms } => {
                 self.stage.stop(&host_of(hv), Stop::PowerCut);
-                self.plant.power_off(now, hv);
+                self.plant.power_off(hv);
                 self.running.ends.retain(|_, end| !matches!(end, End::Vswitchd(which, _) if *which == hv));
                 self.ends_after(down_ms, End::Hypervisor(hv));
             }

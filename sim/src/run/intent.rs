@@ -5,13 +5,14 @@
 //! version among others until every transport node is said to hold it. Start at [`Intent::ask`].
 
 use super::client::{Answer, Call, Ended};
+use super::report::Mark;
 use crate::logical::history::{History, Versions};
 use crate::logical::{Pair, Port, PortId, Switch, SwitchId, VifId};
 use crate::oracles::{Violation, acknowledged};
 use crate::plan::{HvId, Request};
 use hyper::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -83,6 +84,7 @@ pub struct Intent {
     pub generation: u64,
     /// How many calls were answered 2xx, were refused, got lost, or had no object to be about.
     pub counts: Counts,
+    marks: BTreeSet<Mark>,
 }
 
 /// How calls ended.
@@ -139,6 +141,11 @@ impl Intent {
     /// Whether everything that was asked for is settled and said to be realised.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty() && self.awaited.is_empty()
+    }
+
+    /// What was reached since the last time.
+    pub fn take_marks(&mut self) -> BTreeSet<Mark> {
+        std::mem::take(&mut self.marks)
     }
 
     /// What is not settled, in words.
@@ -447,9 +454,11 @@ impl Intent {
         };
         let (since, _) = pending.unknown.expect("only lost requests are looked for");
         if happened && pending.target != Target::Unchanged {
+            self.marks.insert(Mark::LostRequestDone);
             return self.done(answer.at, generation, &pending, &found, history);
         }
         if happened || answer.at > since + LOST_AFTER {
+            self.marks.insert(Mark::LostRequestNeverWas);
             self.never_was(answer.at, &pending, history);
             return Vec::new();
         }

@@ -36,6 +36,8 @@ struct Followed {
     copies: Copies,
     /// It passed a hypervisor whose flows somebody had changed by hand.
     meddled: bool,
+    /// It passed one that is not held to what is new.
+    unserved: bool,
 }
 
 /// What was counted.
@@ -60,6 +62,12 @@ pub struct Judge {
     pub keys: BTreeMap<u32, BTreeSet<SwitchId>>,
     /// Hypervisors whose flows somebody changed by hand.
     pub meddled: BTreeSet<HvId>,
+    /// Hypervisors that forgot their flows, which the controller may not know yet.
+    pub forgot: BTreeSet<HvId>,
+    /// Hypervisors whose datapath lags behind its tables, and until when.
+    pub lagging: BTreeMap<HvId, Duration>,
+    /// Hypervisors that are out of service: nobody waits until they hold what is new.
+    pub unserved: BTreeSet<HvId>,
     /// What was found.
     pub violations: Vec<Violation>,
     /// What was counted.
@@ -78,6 +86,9 @@ impl Judge {
             places: BTreeMap::new(),
             keys: BTreeMap::new(),
             meddled: BTreeSet::new(),
+            forgot: BTreeSet::new(),
+            lagging: BTreeMap::new(),
+            unserved: BTreeSet::new(),
             violations: Vec::new(),
             judged: Judged::default(),
             vifs,
@@ -99,7 +110,10 @@ impl Judge {
 
     fn follow(&mut self, now: Duration, origin: Origin) -> Tag {
         self.last += 1;
-        self.frames.insert(self.last, Followed { at: now, origin, copies: Copies::default(), meddled: false });
+        self.frames.insert(
+            self.last,
+            Followed { at: now, origin, copies: Copies::default(), meddled: false, unserved: false },
+        );
         self.last
     }
 
@@ -116,12 +130,24 @@ impl Judge {
     }
 
     /// A frame is handled by a hypervisor.
-    pub fn passes(&mut self, hv: HvId, tag: Tag) {
-        if self.meddled.contains(&hv)
-            && let Some(followed) = self.frames.get_mut(&tag)
-        {
-            followed.meddled = true;
-        }
+    pub fn passes(&mut self, now: Duration, hv: HvId, tag: Tag) {
+        let lags = self.lagging.get(&hv).is_some_and(|until| *until > now);
+        let Some(followed) = self.frames.get_mut(&tag) else { return };
+        followed.meddled |= self.meddled.contains(&hv) || lags;
+        followed.unserved |= self.unserved.contains(&hv) || lags;
+    }
+
+    /// Whether what a hypervisor holds may differ from what it was told.
+    pub fn is_suspect(&self, hv: HvId) -> bool {
+        self.meddled.contains(&hv) || self.forgot.contains(&hv) || self.unserved.contains(&hv)
+    }
+
+    /// A hypervisor in service holds what it should. Whether somebody had meddled with it.
+    pub fn trust(&mut self, hv: HvId, now: Duration) -> bool {
+        self.forgot.remove(&hv);
+        self.unserved.remove(&hv);
+        self.lagging.retain(|_, until| *until > now);
+        self.meddled.remove(&hv)
     }
 
     /// A copy of a frame enters the underlay.
@@ -149,19 +175,19 @@ impl Judge {
             return self.report([Violation::new("D2", now, what)]);
         };
         let twice = followed.copies.reaches(now, to);
-        let meddled = followed.meddled;
+        let (meddled, unserved) = (followed.meddled, followed.unserved);
         let violation = match followed.origin.clone() {
             Origin::Guest(sent) => {
                 let delivered = Delivered { sent: &sent, to, at: now, bytes };
                 delivery::judge(&self.history, &self.vifs, &delivered)
-                    .filter(|violation| violation.id == "D1" || !meddled)
+                    .filter(|violation| !unserved && (violation.id == "D1" || !meddled))
             }
             Origin::Rogue(rogue) => {
                 let hosts = self.hosts(&rogue, now);
-                admission::judge(&rogue, to, now, hosts).filter(|_| !meddled)
+                admission::judge(&rogue, to, now, hosts).filter(|_| !meddled && !unserved)
             }
         };
-        self.report(twice.filter(|_| !meddled));
+        self.report(twice.filter(|_| !meddled && !unserved));
         self.report(violation);
     }
 

@@ -27,7 +27,11 @@ const CATALOGUE: &[(&str, &str, &[u8])] = &[
     ("PUT", "/ws.v1/transport-node", b"{}"),
     ("POST", "/ws.v1/transport-node", br#"{"credential": {"type": "MgmtAddrCredential"}}"#),
     ("POST", "/ws.v1/transport-node", br#"{"transport_connectors": [{"type": "STTConnector"}]}"#),
-    ("POST", "/ws.v1/transport-node", br#"{"credential": {"type": "SecurityCertificateCredential", "client_certificate": {"pem_encoded": "x"}}}"#),
+    (
+        "POST",
+        "/ws.v1/transport-node",
+        br#"{"credential": {"type": "SecurityCertificateCredential", "client_certificate": {"pem_encoded": "x"}}}"#,
+    ),
     ("GET", "/ws.v1/realisation?revision=x", b""),
     ("POST", "/ws.v1/trace", b"{}"),
     ("POST", "/ws.v1/trace", br#"{"lport": "x"}"#),

@@ -2,16 +2,58 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`director`] | applies the steps of a plan, heals, asks for what must hold |
+//! | [`plant`] | everything physical: switches, guests, the underlay |
 //! | [`controller`] | the controller's process: the code that ships |
 //! | [`client`] | clients of the API, over real HTTP |
 //! | [`intent`] | what they asked for and were told, and so what may be there |
 //! | [`judge`] | follows every frame, and judges each delivery |
 //! | [`lines`] | flow tables of both models in one spelling |
+//! | `checks`, `faults`, `malformed` | asking the oracles, applying faults, requests that nobody should send |
+//! | [`report`] | what a run came to |
+//!
+//! Start at [`director::play`].
 
+mod checks;
 pub mod client;
 pub mod controller;
+pub mod director;
+mod faults;
 pub mod intent;
 pub mod judge;
 pub mod lines;
+mod malformed;
+pub mod plant;
+pub mod report;
 #[cfg(test)]
 mod tests;
+
+use crate::plan::Plan;
+use crate::world::World;
+use director::Options;
+use report::Report;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// Plays a plan in our own world. What was found, and the hash of all that happened, are in the report.
+pub fn in_our_world(plan: &Plan, options: &Options) -> Report {
+    let mut world = World::new(plan.seed);
+    let mut report = finish(director::play(&mut world, plan, options));
+    report.hash = world.hash();
+    let panics = world.take_panics();
+    let at = report.simulated;
+    report.violations.extend(panics.into_iter().map(|what| crate::oracles::Violation::new("X0", at, what)));
+    report
+}
+
+/// Runs a future that never waits, as those of our world and of turmoil do: their time passes inside of them.
+///
+/// # Panics
+/// If it does wait.
+pub fn finish<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a stage whose time passes inside of it never waits"),
+    }
+}

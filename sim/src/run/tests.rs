@@ -62,3 +62,16 @@ fn a_controller_serves_survives_a_power_cut_and_serves_again() {
     assert!(matches!(ended, Ended::Unknown(_) | Ended::Answered { status: 201, .. }), "{ended:?}");
     assert_eq!(world.take_panics(), [""; 0]);
 }
+
+/// Plays a plan in our world; the report, with the world's hash.
+fn play(plan: &crate::plan::Plan) -> super::report::Report {
+    super::in_our_world(plan, &super::director::Options::default())
+}
+
+#[test]
+fn a_calm_world_converges_and_is_good() {
+    let mut plan = crate::plan::swarm::plan(1);
+    plan.steps.retain(|step| !matches!(step.act, crate::plan::Act::Fault(_)));
+    let report = play(&plan);
+    assert!(report.is_good(), "{}", report.in_words(&plan, ""));
+}

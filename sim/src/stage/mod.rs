@@ -83,6 +83,8 @@ pub trait Stage {
     /// Sets a host's civil clock ahead by so many milliseconds, and how many parts in a million its clocks run fast.
     /// Needs [`Ability::Clocks`].
     fn clock(&mut self, name: &str, ahead_ms: i64, drift_ppm: i32);
+    /// Work that blocks takes up to so much longer on a host; on a stage that cannot do this it does not.
+    fn slow_disk(&mut self, name: &str, most: Duration);
     /// Resets the connections between two hosts. Needs [`Ability::Resets`].
     fn reset(&mut self, one: &str, other: &str);
     /// Lets time pass until `at`. Outside of this nothing runs.

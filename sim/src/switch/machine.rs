@@ -96,6 +96,8 @@ pub struct Switch {
     config: SwitchConfig,
     wanted: BTreeMap<Purpose, Dialling>,
     open: BTreeMap<u64, Purpose>,
+    /// Those of them that are open at both ends.
+    up: std::collections::BTreeSet<u64>,
     next_conn: u64,
     /// Which devices there are, as the host's kernel knows them.
     devices: std::collections::BTreeSet<String>,
@@ -125,6 +127,7 @@ impl Switch {
             config,
             wanted: BTreeMap::new(),
             open: BTreeMap::new(),
+            up: Default::default(),
             next_conn: 0,
             devices: Default::default(),
             lives: 0,
@@ -138,6 +141,11 @@ impl Switch {
     /// Whether its daemon is up.
     pub fn is_up(&self) -> bool {
         self.vswitchd.is_some()
+    }
+
+    /// Whether no connection is open: nobody tells it anything.
+    pub fn is_alone(&self) -> bool {
+        self.up.is_empty()
     }
 
     /// The daemon, while it is up.
@@ -180,6 +188,7 @@ impl Switch {
         self.vswitchd = None;
         self.server.restart();
         self.open.clear();
+        self.up.clear();
         self.wanted.clear();
         self.devices.clear();
     }
@@ -187,6 +196,7 @@ impl Switch {
     fn drop_connections(&mut self, connections: &[u64], out: &mut Vec<Output>) {
         for conn in connections {
             self.open.remove(conn);
+            self.up.remove(conn);
             out.push(Output::Close(*conn));
         }
     }
@@ -352,6 +362,7 @@ impl Switch {
     }
 
     fn opened(&mut self, now: Duration, conn: u64) {
+        self.up.insert(conn);
         match self.open.get(&conn) {
             Some(Purpose::Manager(target)) => {
                 let target = target.clone();
@@ -381,6 +392,7 @@ impl Switch {
 
     /// A connection is gone for the switch's part.
     fn forget(&mut self, conn: u64) -> Option<Purpose> {
+        self.up.remove(&conn);
         let purpose = self.open.remove(&conn)?;
         match &purpose {
             Purpose::Manager(target) => {

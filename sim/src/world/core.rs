@@ -33,6 +33,9 @@ pub(super) enum Event {
     GiveUp(PipeId),
 }
 
+/// Longest time that work which blocks takes, if nothing is slow.
+pub(super) const BLOCKING_MAX: Duration = Duration::from_micros(500);
+
 /// What the executor knows of a task that is ready.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meta {
@@ -223,7 +226,7 @@ impl Core {
             ahead_ms: 0,
             drift_ppm: 0,
             clock: (self.now, self.now),
-            blocking_max: Duration::from_micros(500),
+            blocking_max: BLOCKING_MAX,
             rng,
             next_port: 32_768,
             tasks: BTreeMap::new(),

@@ -23,7 +23,7 @@ mod wire;
 
 pub use runtime::{Stream, WorldListener, WorldRuntime};
 
-use self::core::{Event, Shared};
+use self::core::{BLOCKING_MAX, Event, Shared};
 use self::runtime::within;
 use self::wire::Pipe;
 use crate::stage::{Ability, Path, Software, Stage, Stop};
@@ -64,13 +64,6 @@ impl World {
     /// Panics of tasks since the last time, in words. A task that panics is a bug, wherever it is.
     pub fn take_panics(&mut self) -> Vec<String> {
         std::mem::take(&mut self.shared.core().panics)
-    }
-
-    /// Longest time that blocking work takes on a host.
-    pub fn set_blocking(&mut self, name: &str, most: Duration) {
-        let mut core = self.shared.core();
-        let host = core.named(name);
-        core.host_mut(host).blocking_max = most;
     }
 
     /// How many events are yet to come: what the world would do if left alone.
@@ -196,6 +189,12 @@ impl Stage for World {
         let mut core = self.shared.core();
         let host = core.named(name);
         core.set_clock(host, ahead_ms, drift_ppm);
+    }
+
+    fn slow_disk(&mut self, name: &str, most: Duration) {
+        let mut core = self.shared.core();
+        let host = core.named(name);
+        core.host_mut(host).blocking_max = most + BLOCKING_MAX;
     }
 
     fn reset(&mut self, one: &str, other: &str) {

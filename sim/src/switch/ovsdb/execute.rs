@@ -197,7 +197,8 @@ impl Draft<'_> {
             names.iter().filter_map(|name| row.get(*name).cloned()).collect::<Vec<Value>>()
         };
         let mut found: Vec<Vec<Value>> = self.matching(table, &operation["where"])?.iter().map(project).collect();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         let holds = match operation["until"].as_str() {
             Some("==") => found == expected,
             Some("!=") => found != expected,

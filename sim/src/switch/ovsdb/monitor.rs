@@ -115,7 +115,7 @@ impl Monitor {
     }
 }
 
-fn selected<'w>(wanted: &'w [Wanted], select: impl Fn(&Wanted) -> bool) -> Vec<&'w str> {
+fn selected(wanted: &[Wanted], select: impl Fn(&Wanted) -> bool) -> Vec<&str> {
     let columns = wanted.iter().filter(|wanted| select(wanted)).flat_map(|wanted| &wanted.columns);
     columns.map(String::as_str).collect()
 }

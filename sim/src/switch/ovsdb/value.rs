@@ -140,6 +140,8 @@ impl Value {
                 let atoms = keys.iter().map(|atom| Atom::read(column.key.kind, atom, names));
                 Value::Set(atoms.collect::<Result<_, _>>()?)
             }
+            // A set of one may be written as what is in it (RFC 7047, section 5.1).
+            (Some(_), None, _) if any_size => Value::one(Atom::read(column.key.kind, json, names)?),
             (Some(_), _, _) => return Err(bad(format!("{json} is no map"))),
         };
         if !any_size {

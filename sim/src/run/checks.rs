@@ -1,0 +1,384 @@
+//! Asks the oracles, while a run is under way and when it has converged. Start at [`Checks::sometimes`] and [`everything`].
+
+use super::director::Director;
+use super::intent::Intent;
+use super::lines;
+use super::plant::Plant;
+use super::report::{Mark, Report};
+use crate::logical::{Port, VifId};
+use crate::oracles::identifiers::Numbers;
+use crate::oracles::reachability::{Resident, may_talk};
+use crate::oracles::realised::{self, Lines};
+use crate::oracles::{Violation, fail_static, recompute};
+use crate::plan::{HvId, Plan};
+use crate::stage::Stage;
+use hyper::Method;
+use selvedge_core::compile::Engine;
+use selvedge_net::controller::{Handle, State};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How often what is said to be realised is compared with what is.
+const COMPARE_EVERY: Duration = Duration::from_secs(3);
+/// How often numbers are looked at.
+const NUMBERS_EVERY: Duration = Duration::from_secs(1);
+/// Nothing that a controller sent before it went down is on its way any more after this.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// A ping may take so long.
+const PING_MAX: Duration = Duration::from_secs(8);
+
+/// What is remembered between looks.
+#[derive(Debug)]
+pub(super) struct Checks {
+    recompute_every: Duration,
+    next_recompute: Duration,
+    next_compare: Duration,
+    next_numbers: Duration,
+    numbers: Numbers,
+    down_since: Option<Duration>,
+    /// Tables while no controller was up.
+    alone: BTreeMap<HvId, Lines>,
+}
+
+impl Checks {
+    pub fn new(plan: &Plan) -> Checks {
+        Checks {
+            recompute_every: Duration::from_millis(plan.setup.recompute_every_ms),
+            next_recompute: Duration::ZERO,
+            next_compare: Duration::ZERO,
+            next_numbers: Duration::ZERO,
+            numbers: Numbers::default(),
+            down_since: None,
+            alone: BTreeMap::new(),
+        }
+    }
+
+    /// The controller is down.
+    pub fn controller_down(&mut self, now: Duration) {
+        self.down_since = self.down_since.or(Some(now));
+    }
+
+    /// The controller is up again.
+    pub fn controller_up(&mut self) {
+        self.down_since = None;
+        self.alone.clear();
+    }
+
+    /// No controller is up: what switches hold must stay as it is. `reachable` are the hypervisors whose paths are good.
+    pub fn without_controller(&mut self, now: Duration, reachable: &BTreeSet<HvId>, plant: &Plant) {
+        if self.down_since.is_none_or(|since| since + SETTLED_AFTER > now) || !self.alone.is_empty() {
+            return;
+        }
+        self.alone = reachable.iter().map(|hv| (*hv, plant.tables(*hv))).collect();
+        plant.with(|state| self.alone.retain(|hv, _| !state.judge.is_suspect(*hv)));
+    }
+
+    /// The controller is about to be started again.
+    pub fn controller_starts(&mut self, now: Duration, plant: &Plant, report: &mut Report) {
+        for (hv, before) in std::mem::take(&mut self.alone) {
+            if !plant.with(|state| state.judge.is_suspect(hv)) {
+                report.violations.extend(fail_static::judge(now, hv, &before, &plant.tables(hv)));
+            }
+        }
+    }
+
+    /// Looks at the controller's state, as often as each check is due.
+    pub fn sometimes(&mut self, now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
+        if now >= self.next_numbers {
+            self.next_numbers = now + NUMBERS_EVERY;
+            handle.read(|state| self.look_at_numbers(now, state, intent, plant, report));
+        }
+        if !self.recompute_every.is_zero() && now >= self.next_recompute {
+            self.next_recompute = now + self.recompute_every;
+            report.violations.extend(handle.read(|state| recomputed(now, state)));
+        }
+        if now >= self.next_compare {
+            self.next_compare = now + COMPARE_EVERY;
+            compare(now, handle, intent, plant, report);
+        }
+    }
+
+    fn look_at_numbers(&mut self, now: Duration, state: &State, intent: &Intent, plant: &Plant, report: &mut Report) {
+        let mut means = |kind, number: String, object: String| {
+            report.violations.extend(self.numbers.means(now, kind, number, object));
+        };
+        for (uuid, switch) in state.nib.switches() {
+            means("tunnel key", switch.key.0.to_string(), uuid.to_string());
+            let name = switch.config.common.display_name.as_deref();
+            if let Some(id) = name.and_then(|name| name.strip_prefix('s')?.parse().ok()) {
+                plant.with(|plant| {
+                    plant.judge.keys.entry(switch.key.0).or_default().insert(crate::logical::SwitchId(id));
+                });
+            }
+        }
+        for (uuid, port) in state.nib.ports() {
+            means("port key", format!("{} of {}", port.key.0, port.switch), uuid.to_string());
+        }
+        for (uuid, node) in state.nib.nodes() {
+            means("node number", node.number.0.to_string(), uuid.to_string());
+            means("epoch", node.epoch.0.to_string(), uuid.to_string());
+        }
+        let same_address = plant.with(|plant| {
+            let mut seen = BTreeSet::new();
+            let places = plant.guests.iter().flat_map(|(vif, guest)| {
+                plant.places_of(*vif).iter().map(move |hv| (*hv, guest.vif.v4)).collect::<Vec<_>>()
+            });
+            places.into_iter().any(|place| !seen.insert(place))
+        });
+        if same_address && intent.switches().len() > 1 {
+            report.marks.insert(Mark::SameAddressOnOneHypervisor);
+        }
+    }
+}
+
+/// Whether what was computed change by change is what a full computation gives, for every transport node.
+fn recomputed(now: Duration, state: &State) -> Vec<Violation> {
+    let full = Engine::from_nib(&state.nib);
+    let nodes = state.nib.nodes().values();
+    let judged = nodes.filter_map(|node| {
+        let (incremental, full) = (state.engine.desired(node.number), full.desired(node.number));
+        // Text is made only of what differs.
+        if incremental == full {
+            return None;
+        }
+        recompute::judge(now, hv_of(node)?, &lines::desired(&incremental), &lines::desired(&full))
+    });
+    judged.collect()
+}
+
+fn hv_of(node: &selvedge_core::nib::NodeRecord) -> Option<HvId> {
+    let name = node.config.common.display_name.as_deref()?;
+    name.strip_prefix("hv")?.parse().ok().map(HvId)
+}
+
+/// What a transport node should hold, if the controller says that it does.
+fn said_to_hold(state: &State, node: Uuid) -> Option<Lines> {
+    let record = state.nib.nodes().get(&node).filter(|record| record.config.admin_status_enabled)?;
+    let known = state.nodes.get(&node).filter(|known| known.connected())?;
+    let holds = known.realised(state.nib.revision()) == Some(state.nib.revision());
+    holds.then(|| lines::desired(&state.engine.desired(record.number)))
+}
+
+/// What is said to be realised is compared with what is, for every transport node.
+fn compare(now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
+    let hvs: Vec<HvId> = plant.with(|state| state.hypervisors.keys().copied().collect());
+    for hv in hvs {
+        let Some(node) = intent.node_uuid(hv).and_then(|uuid| uuid.parse().ok()) else { continue };
+        let Some(desired) = handle.read(|state| said_to_hold(state, node)) else { continue };
+        let held = plant.tables(hv);
+        let suspect = plant.with(|state| state.judge.is_suspect(hv));
+        if desired == held {
+            let repaired = plant.with(|state| state.judge.trust(hv, now));
+            if repaired {
+                report.marks.insert(Mark::EditRepaired);
+            }
+        } else if !suspect {
+            report.violations.extend(realised::judge("C7", now, hv, &desired, &held));
+        }
+    }
+}
+
+/// What is not yet as it should be, in words; nothing if all is.
+pub(super) fn pending<S: Stage>(director: &mut Director<'_, S>) -> Vec<String> {
+    let Some(handle) = director.window.handle() else { return vec!["the controller is not up".to_string()] };
+    let mut pending = director.intent.unsettled();
+    for hv in director.hvs() {
+        let uuid = director.intent.node_uuid(hv).and_then(|uuid| uuid.parse::<Uuid>().ok());
+        let Some(uuid) = uuid.filter(|_| director.intent.node_enabled(hv)) else { continue };
+        let held = director.plant.tables(hv);
+        let late = handle.read(|state| {
+            let known = state.nodes.get(&uuid)?;
+            let problems: Vec<&str> = known.problems.values().map(String::as_str).collect();
+            match (known.ovsdb.is_some(), known.openflow.is_some(), said_to_hold(state, uuid)) {
+                (false, _, _) => Some(format!("{hv} has no OVSDB session; {problems:?}")),
+                (true, false, _) => Some(format!("{hv} has no OpenFlow session; {problems:?}")),
+                (true, true, None) => Some(format!("{hv} is not said to hold everything; {problems:?}")),
+                (true, true, Some(desired)) if desired != held => {
+                    let differs = realised::judge("E2", Duration::ZERO, hv, &desired, &held);
+                    differs.map(|violation| violation.what)
+                }
+                (true, true, Some(_)) => None,
+            }
+        });
+        pending.extend(late);
+    }
+    let unnoticed = unnoticed_guests(director, &handle);
+    pending.extend(unnoticed);
+    pending
+}
+
+/// Guests whose place the controller does not know.
+fn unnoticed_guests<S: Stage>(director: &mut Director<'_, S>, handle: &Handle) -> Vec<String> {
+    let mut unnoticed = Vec::new();
+    let places: Vec<(VifId, Vec<HvId>)> =
+        director.plant.with(|state| state.guests.keys().map(|vif| (*vif, state.places_of(*vif).to_vec())).collect());
+    for (vif, places) in places {
+        let expected: BTreeSet<String> = places
+            .iter()
+            .filter(|hv| director.intent.node_enabled(**hv))
+            .filter_map(|hv| director.intent.node_uuid(*hv).map(str::to_string))
+            .collect();
+        let known: BTreeSet<String> = handle.read(|state| {
+            let nodes = state.nib.nodes().iter().filter(|(_, node)| node.config.admin_status_enabled);
+            nodes.filter(|(_, node)| node.vifs.contains(&vif.to_string())).map(|(uuid, _)| uuid.to_string()).collect()
+        });
+        if expected != known {
+            unnoticed.push(format!("the controller believes {vif} to be on {known:?}, and it is on {expected:?}"));
+        }
+    }
+    unnoticed
+}
+
+/// Everything that must hold when the world has converged.
+pub(super) async fn everything<S: Stage>(director: &mut Director<'_, S>) {
+    let Some(handle) = director.window.handle() else { return };
+    let now = director.now();
+    director.report.violations.extend(handle.read(|state| recomputed(now, state)));
+    read_back(director).await;
+    reach(director).await;
+}
+
+/// Everything is read back over the API.
+async fn read_back<S: Stage>(director: &mut Director<'_, S>) {
+    let path = "/ws.v1/lswitch/*/lport?fields=*&relations=LogicalPortAttachment&_page_length=1000";
+    let ports = director.ask(Method::GET, path, Value::Null).await;
+    let switches = director.ask(Method::GET, "/ws.v1/lswitch?fields=*&_page_length=1000", Value::Null).await;
+    let now = director.now();
+    let list = |answer: &Value| answer["results"].as_array().cloned();
+    match (list(&ports), list(&switches)) {
+        (Some(ports), Some(switches)) => {
+            let found = director.intent.judge_all(now, &ports, &switches);
+            director.report.violations.extend(found);
+        }
+        _ => {
+            let what = format!("lists cannot be read: {}", json!([ports, switches]));
+            director.report.violations.push(Violation::new("L1", now, what));
+        }
+    }
+}
+
+/// Whoever may talk to whom pings it; whoever may hear all is shouted at.
+async fn reach<S: Stage>(director: &mut Director<'_, S>) {
+    let guests: Vec<VifId> = director.plant.with(|state| state.guests.keys().copied().collect());
+    let mut expected = Vec::new();
+    for from in &guests {
+        for to in &guests {
+            for v6 in [false, true] {
+                if talks(director, *from, *to, v6) {
+                    expected.push((*from, *to, v6));
+                }
+            }
+        }
+    }
+    for chunk in expected.chunks(40) {
+        let now = director.now();
+        let pings: Vec<_> = chunk.iter().map(|(from, to, v6)| ping(director, now, *from, *to, *v6)).collect();
+        director.wait(PING_MAX).await;
+        let now = director.now();
+        for ((from, to, v6), number) in chunk.iter().zip(pings) {
+            let answered = director
+                .plant
+                .with(|state| number.is_some_and(|number| state.guests[from].echoes.contains_key(&number)));
+            if !answered {
+                let over = if *v6 { "IPv6" } else { "IPv4" };
+                let what = format!("{from} pinged {to} over {over} and got no answer, though they may talk");
+                director.report.violations.push(Violation::new("L3", now, what));
+            }
+        }
+    }
+    for from in guests {
+        shout(director, from).await;
+    }
+}
+
+fn ping<S: Stage>(director: &Director<'_, S>, now: Duration, from: VifId, to: VifId, v6: bool) -> Option<u32> {
+    director.plant.with(|state| {
+        let vif = &state.guests[&to].vif;
+        let address = if v6 { vif.v6.into() } else { vif.v4.into() };
+        state.ping(now, from, address)
+    })
+}
+
+/// Guests behind enabled ports, where they can be reached.
+fn residents<'a, S: Stage>(director: &'a Director<'_, S>, places: &BTreeMap<VifId, usize>) -> Vec<Resident<'a>> {
+    let here = |port: &'a Port| {
+        let id = port.vif?;
+        let count = places.get(&id).copied().unwrap_or(0);
+        let vif = director.plan.setup.vifs.get(usize::from(id.0))?;
+        (port.enabled && count > 0).then_some(Resident { id, vif, port, settled: count == 1 })
+    };
+    director.intent.ports().values().filter_map(here).collect()
+}
+
+/// At how many places that take part each guest is.
+fn places<S: Stage>(director: &Director<'_, S>) -> BTreeMap<VifId, usize> {
+    director.plant.with(|state| {
+        let count = |vif: &VifId| {
+            let places = state.places_of(*vif).iter();
+            places.filter(|hv| director.intent.node_enabled(**hv)).count()
+        };
+        state.guests.keys().map(|vif| (*vif, count(vif))).collect()
+    })
+}
+
+fn talks<S: Stage>(director: &Director<'_, S>, from: VifId, to: VifId, v6: bool) -> bool {
+    let places = places(director);
+    let residents = residents(director, &places);
+    let find = |vif| residents.iter().find(|resident| resident.id == vif);
+    let (Some(from), Some(to)) = (find(from), find(to)) else { return false };
+    let isolated = director.intent.switches().get(&from.port.switch).is_none_or(|switch| switch.isolated);
+    may_talk(&residents, isolated, from, to, v6)
+}
+
+/// A guest that may speak announces itself: everybody on its switch hears it, and nobody else.
+async fn shout<S: Stage>(director: &mut Director<'_, S>, from: VifId) {
+    let places = places(director);
+    let expected: Option<BTreeSet<VifId>> = {
+        let residents = residents(director, &places);
+        let own = residents.iter().find(|resident| resident.id == from && resident.settled);
+        own.map(|own| {
+            let isolated = director.intent.switches().get(&own.port.switch).is_none_or(|switch| switch.isolated);
+            let others = residents.iter().filter(|other| other.port.switch == own.port.switch && other.id != from);
+            if isolated { BTreeSet::new() } else { others.map(|other| other.id).collect() }
+        })
+    };
+    let admitted: Vec<bool> = announced(director, from);
+    let now = director.now();
+    let tags = director.plant.with(|state| state.shout(now, from));
+    director.wait(Duration::from_secs(1)).await;
+    let Some(expected) = expected else { return };
+    let now = director.now();
+    for (tag, admitted) in tags.into_iter().zip(admitted) {
+        let got = director.plant.with(|state| state.judge.receivers(tag));
+        let missed: Vec<String> = expected.difference(&got).map(|vif| vif.to_string()).collect();
+        if admitted && !missed.is_empty() {
+            let what = format!("{from} announced itself, and {} did not hear it", missed.join(", "));
+            director.report.violations.push(Violation::new("L3", now, what));
+        }
+    }
+}
+
+/// Whether a guest's port admits its announcements, and nobody else answers for its address: ARP first, then discovery.
+fn announced<S: Stage>(director: &Director<'_, S>, from: VifId) -> Vec<bool> {
+    let places = places(director);
+    let residents = residents(director, &places);
+    let Some(own) = residents.iter().find(|resident| resident.id == from) else { return vec![false; 2] };
+    let mut guest = crate::guest::Guest::new(own.vif.clone());
+    guest.announce();
+    let frames = guest.poll(Duration::ZERO);
+    let admitted = |frame: &Vec<u8>| {
+        let read = crate::logical::frame::Frame::read(frame);
+        read.is_some_and(|frame| crate::logical::rules::admits(own.port, &frame).is_ok())
+    };
+    // An address that is known to be another's is answered for, instead of told to everybody.
+    let others = residents.iter().filter(|other| other.port.switch == own.port.switch && other.id != from);
+    let claimed = |address: std::net::IpAddr| {
+        others.clone().any(|other| other.port.pairs.iter().any(|pair| pair.host() == Some(address)))
+    };
+    let foreign_mac =
+        own.port.pairs.iter().any(|pair| pair.host() == Some(own.vif.v4.into()) && pair.mac != own.vif.mac);
+    let clear = !claimed(own.vif.v4.into()) && !foreign_mac;
+    frames.iter().enumerate().map(|(index, frame)| admitted(frame) && (index > 0 || clear)).collect()
+}
