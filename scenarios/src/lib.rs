@@ -4,5 +4,6 @@
 //! Run them as root, with `openvswitch-switch` and `iproute2` installed: `cargo test --workspace --test real_switches`.
 
 mod real_world;
+pub mod stories;
 
 pub use real_world::{ENCAPS, Outcome, PortRequest, RealWorld, results};

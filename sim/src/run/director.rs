@@ -70,6 +70,8 @@ impl Lie {
 pub struct Options {
     /// Keep packets for a capture file.
     pub capture: bool,
+    /// Keep what the hash is made of, where the stage can.
+    pub trace: bool,
     /// What the world lies about.
     pub lie: Option<Lie>,
 }
@@ -291,6 +293,7 @@ impl<'a, S: Stage> Director<'a, S> {
             if self.gave_up() {
                 return;
             }
+            tracing::info!(target: "plan", "{}", step.act);
             match &step.act {
                 Act::Api(request) => self.request(request),
                 Act::Guest(act) => self.guest(*act),
@@ -535,6 +538,7 @@ impl<'a, S: Stage> Director<'a, S> {
             self.report.frames = state.judge.judged;
             self.report.marks.extend(state.marks.iter().copied());
             self.report.pings = state.pings();
+            self.report.packets = std::mem::take(&mut state.captured);
         });
         self.report.violations.sort_by_key(|violation| violation.at);
         self.count_marks();

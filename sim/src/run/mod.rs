@@ -11,9 +11,11 @@
 //! | [`lines`] | flow tables of both models in one spelling |
 //! | `checks`, `faults`, `malformed` | asking the oracles, applying faults, requests that nobody should send |
 //! | [`report`] | what a run came to |
+//! | [`capture`] | packets as a file for Wireshark |
 //!
 //! Start at [`director::play`].
 
+pub mod capture;
 mod checks;
 pub mod client;
 pub mod controller;
@@ -39,8 +41,12 @@ use std::task::{Context, Poll, Waker};
 /// Plays a plan in our own world. What was found, and the hash of all that happened, are in the report.
 pub fn in_our_world(plan: &Plan, options: &Options) -> Report {
     let mut world = World::new(plan.seed);
+    if options.trace {
+        world.record();
+    }
     let mut report = finish(director::play(&mut world, plan, options));
     report.hash = world.hash();
+    report.trace = world.trace();
     let panics = world.take_panics();
     let at = report.simulated;
     report.violations.extend(panics.into_iter().map(|what| crate::oracles::Violation::new("X0", at, what)));

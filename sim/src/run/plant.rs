@@ -4,6 +4,7 @@
 //! on a stage: one that lets its time pass ([`Plant::beat`]), and one for each hypervisor's host that carries the bytes of
 //! its connections ([`Plant::carry`]), so that paths can be cut and hosts killed. Start at [`Plant`].
 
+use super::capture::Captured;
 use super::director::{Lie, Options, tunnel_end};
 use super::judge::{Judge, Tag};
 use super::lines;
@@ -59,9 +60,6 @@ pub struct Hypervisor {
     /// Counts of agents that are gone.
     past: agent::Counts,
 }
-
-/// A captured packet: when, whether it is an outer one, and its bytes.
-pub type Captured = (Duration, bool, Vec<u8>);
 
 /// Everything physical.
 #[derive(Debug)]
@@ -362,9 +360,9 @@ impl State {
         Some(tag)
     }
 
-    fn capture(&mut self, now: Duration, outer: bool, bytes: &[u8]) {
+    fn capture(&mut self, at: Duration, outer: bool, bytes: &[u8]) {
         if self.capture && self.captured.len() < CAPTURED_MAX {
-            self.captured.push((now, outer, bytes.to_vec()));
+            self.captured.push(Captured { at, outer, bytes: bytes.to_vec() });
         }
     }
 

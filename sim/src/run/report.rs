@@ -2,11 +2,11 @@
 //!
 //! Start at [`Report`].
 
+use super::capture::Captured;
 use super::intent::Counts;
 use super::judge::Judged;
 use crate::disk;
 use crate::oracles::Violation;
-use crate::plan::Plan;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -120,6 +120,12 @@ pub struct Report {
     pub disk: disk::Fired,
     /// Pings that were answered, and sent.
     pub pings: (u64, u64),
+    /// Packets, if they were kept.
+    #[serde(skip)]
+    pub packets: Vec<Captured>,
+    /// What the hash is made of, if it was kept.
+    #[serde(skip)]
+    pub trace: Vec<String>,
 }
 
 impl Report {
@@ -128,15 +134,19 @@ impl Report {
         self.violations.is_empty()
     }
 
-    /// What went wrong, in words, and how to see it again.
-    pub fn in_words(&self, plan: &Plan, again: &str) -> String {
+    /// What went wrong, in words.
+    pub fn in_words(&self) -> String {
         let mut text = format!("{}: {} violations\n", self.name, self.violations.len());
         for violation in &self.violations {
             writeln!(text, "  {violation}").expect("memory takes it");
         }
-        writeln!(text, "\n{}", plan.in_words()).expect("memory takes it");
-        writeln!(text, "again: {again}").expect("memory takes it");
         text
+    }
+
+    /// Whether a property was violated that `other` violated first: the same failure, as far as one can say.
+    pub fn fails_like(&self, other: &Report) -> bool {
+        let first = other.violations.first().map(|violation| violation.id);
+        first.is_some_and(|id| self.violations.iter().any(|violation| violation.id == id))
     }
 }
 

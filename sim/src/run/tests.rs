@@ -73,5 +73,5 @@ fn a_calm_world_converges_and_is_good() {
     let mut plan = crate::plan::swarm::plan(1);
     plan.steps.retain(|step| !matches!(step.act, crate::plan::Act::Fault(_)));
     let report = play(&plan);
-    assert!(report.is_good(), "{}", report.in_words(&plan, ""));
+    assert!(report.is_good(), "{}", report.in_words());
 }

@@ -21,7 +21,7 @@ mod runtime;
 mod tests;
 mod wire;
 
-pub use runtime::{Stream, WorldListener, WorldRuntime};
+pub use runtime::{Stream, WorldListener, WorldRuntime, time_on_this_thread};
 
 use self::core::{BLOCKING_MAX, Event, Shared};
 use self::runtime::within;
@@ -88,6 +88,9 @@ impl World {
                 }
                 // Not in the condition: what is woken takes the core.
                 let next = shared.core().next_event(until);
+                if let Some((key, _)) = &next {
+                    runtime::note_time(key.0);
+                }
                 match next {
                     Some((_, Event::Wake(waker))) => waker.wake(),
                     Some((_, Event::Arrive(pipe))) => Pipe::arrive(&mut shared.core(), pipe),
@@ -96,6 +99,7 @@ impl World {
                 }
             }
             shared.core().pass_until(until);
+            runtime::note_time(until);
         });
     }
 }

@@ -6,7 +6,7 @@
 use super::core::{Core, HostId, Shared};
 use super::wire::{Pipe, Side};
 use selvedge_net::runtime::{Accepted, Listener, Moment, Runtime};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 thread_local! {
     /// The world that runs on this thread. The simulator's only global: the trait's functions have no `self`.
     static AMBIENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    /// The time of the world that ran last on this thread: for logs, which may not take the world's lock.
+    static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The time of the world that runs on this thread, or ran last: for logs.
+pub fn time_on_this_thread() -> Duration {
+    TIME.get()
+}
+
+pub(super) fn note_time(now: Duration) {
+    TIME.set(now);
 }
 
 /// Runs `work` with a world as the ambient one.

@@ -1,0 +1,43 @@
+//! Stories of trouble as plans for a simulated world, one file each. Start at [`ALL`].
+
+use selvedge_sim::oracles::Violation;
+use selvedge_sim::plan::Plan;
+use selvedge_sim::run::report::{Mark, Report};
+
+/// A story.
+#[derive(Clone, Copy, Debug)]
+pub struct Story {
+    /// By what it is called, in lower case with hyphens.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub about: &'static str,
+    /// Where it was seen: a seed, or somebody else's report.
+    pub source: &'static str,
+    /// Its plan, without name and seed.
+    pub make: fn() -> Plan,
+    /// What must be reached, for the story to have been told.
+    pub marks: &'static [Mark],
+}
+
+impl Story {
+    /// Its plan; what it leaves open is drawn from the seed.
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan { name: self.name.to_string(), seed, ..(self.make)() }
+    }
+
+    /// Whether a run of it told the story: a story in which nothing happens proves nothing.
+    pub fn judge(&self, report: &Report) -> Vec<Violation> {
+        let untold = self.marks.iter().filter(|mark| !report.marks.contains(mark));
+        untold
+            .map(|mark| Violation::new("story", report.simulated, format!("the run did not reach {mark:?}")))
+            .collect()
+    }
+}
+
+/// All stories.
+pub const ALL: &[Story] = &[];
+
+/// The story of that name.
+pub fn find(name: &str) -> Option<&'static Story> {
+    ALL.iter().find(|story| story.name == name)
+}
