@@ -11,7 +11,7 @@
 
 mod backend;
 
-use crate::runtime::Disk;
+use crate::runtime::{Disk, DiskFile};
 use backend::Backend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use selvedge_core::ids::Revision;
@@ -82,6 +82,7 @@ impl Store {
             io::ErrorKind::WouldBlock => StoreError::InUse,
             _ => StoreError::Open(error),
         })?;
+        write_again(&file).map_err(StoreError::Open)?;
         let database = Database::builder().create_with_backend(Backend(file)).map_err(redb)?;
         disk.sync_names().map_err(StoreError::Open)?;
         let transaction = database.begin_write().map_err(redb)?;
@@ -134,6 +135,24 @@ impl Store {
         self.snapshot_at = self.last;
         Ok(())
     }
+}
+
+/// Writes what a file holds once more, and syncs it.
+///
+/// A process whose sync failed stops; but the operating system may hold what it wrote as clean pages that never came to
+/// the disk (Rebello et al., USENIX ATC 2020), and would show them to the next process until power is lost. Written again
+/// they are dirty again, and the sync says whether they are durable. A crash in between leaves what a crash within that
+/// first commit may leave, which the database recovers from.
+fn write_again(file: &impl DiskFile) -> io::Result<()> {
+    const CHUNK: u64 = 1 << 16;
+    let length = file.len()?;
+    let mut buffer = vec![0; CHUNK.min(length) as usize];
+    for offset in (0..length).step_by(CHUNK as usize) {
+        let part = &mut buffer[..CHUNK.min(length - offset) as usize];
+        file.read_at(offset, part)?;
+        file.write_at(offset, part)?;
+    }
+    if length > 0 { file.sync() } else { Ok(()) }
 }
 
 fn replay(database: &Database) -> Result<(Revision, Nib), StoreError> {

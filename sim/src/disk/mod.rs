@@ -69,7 +69,7 @@ struct File {
     bytes: Vec<u8>,
     /// What sectors were when last synced, if they were written since.
     unsynced: BTreeMap<u64, Vec<u8>>,
-    /// Sectors of which a sync failed: clean, but not on the disk.
+    /// What sectors were of which a sync failed, and that were not written since: clean, but not on the disk.
     doomed: BTreeMap<u64, Vec<u8>>,
     synced_length: usize,
     name_synced: bool,
@@ -87,7 +87,9 @@ impl File {
     fn touch(&mut self, from: u64, to: u64) {
         for sector in from / SECTOR..to.div_ceil(SECTOR) {
             if !self.unsynced.contains_key(&sector) {
-                self.unsynced.insert(sector, self.sector(sector));
+                // Of a sector that a sync failed for, the disk still has what was there before.
+                let old = self.doomed.remove(&sector).unwrap_or_else(|| self.sector(sector));
+                self.unsynced.insert(sector, old);
             }
         }
     }
@@ -130,6 +132,7 @@ impl SimDisk {
     /// Power goes: what was not synced is kept, lost or torn. The disk can be used again at once, by new handles.
     pub fn crash(&self) {
         let mut state = self.state();
+        tracing::trace!(target: "disk", "power is lost");
         state.end_life();
         let State { files, rng, fired, .. } = &mut *state;
         files.retain(|_, file| file.name_synced);
@@ -311,6 +314,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.with(|state, name| {
+            tracing::trace!(target: "disk", name, offset, length = data.len(), "write");
             let end = offset + data.len() as u64;
             let grows = end > file(state, name).bytes.len() as u64;
             state.admit(grows)?;
@@ -327,6 +331,7 @@ impl DiskFile for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.with(|state, name| {
             let now = file(state, name).bytes.len() as u64;
+            tracing::trace!(target: "disk", name, from = now, to = len, "set length");
             state.admit(len > now)?;
             let file = file(state, name);
             file.touch(len.min(now), len.max(now));
@@ -338,6 +343,7 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         self.with(|state, name| {
             let (fails, lies) = (std::mem::take(&mut state.fail_sync), state.lies);
+            tracing::trace!(target: "disk", name, fails, "sync");
             let file = file(state, name);
             match (fails, lies) {
                 (true, _) => {

@@ -42,6 +42,12 @@ impl<T: Clone + PartialEq> Versions<T> {
         self.0.push(Version { from: at, until: None, value });
     }
 
+    /// The last write of `value` was not carried out, for certain. What it would have replaced is as lawful as before.
+    pub fn never_became(&mut self, at: Duration, value: Option<&T>) {
+        let write = self.0.iter_mut().rfind(|version| version.until.is_none() && version.value.as_ref() == value);
+        write.into_iter().for_each(|version| version.until = Some(at));
+    }
+
     /// Every transport node is said to hold `value`: no other version is lawful from now on.
     pub fn holds(&mut self, at: Duration, value: Option<&T>) {
         let current = self.0.iter().rposition(|version| version.value.as_ref() == value);
@@ -117,7 +123,8 @@ mod tests {
         versions.may_become(second(1), Some(1));
         versions.holds(second(2), Some(&1));
         versions.may_become(second(3), Some(2));
-        versions.holds(second(4), Some(&1));
-        assert_eq!(versions.during(second(5), second(6)).collect::<Vec<_>>(), [Some(&1)]);
+        versions.may_become(second(3), Some(3));
+        versions.never_became(second(4), Some(&2));
+        assert_eq!(versions.during(second(5), second(6)).collect::<Vec<_>>(), [Some(&1), Some(&3)]);
     }
 }

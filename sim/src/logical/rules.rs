@@ -126,18 +126,15 @@ pub fn reaches(isolated: bool, receiver: &Port, mac_of_guest: Option<Mac>, frame
     }
 }
 
-/// Whether `delivered` is what becomes of `sent` on its way to a receiver: the same, but that a solicitation sent to a
-/// group may have been sent to the one who has the address alone.
-pub fn same_frame(sent: &[u8], delivered: &[u8], receiver: &Port) -> bool {
+/// Whether `delivered` is `sent`, a solicitation to a group, made one to `owner` alone, a port of the same switch that has
+/// the address solicited: whoever is known to have it need not be asked for in public.
+pub fn redirects(sent: &[u8], delivered: &[u8], owner: &Port) -> bool {
     let same_but_destination = sent.len() == delivered.len() && sent.get(6..) == delivered.get(6..);
-    if sent == delivered {
-        return true;
-    }
     let (Some(before), Some(after)) = (Frame::read(sent), Frame::read(delivered)) else { return false };
     let target = before.solicits().filter(|_| before.destination.is_group());
     let has =
-        |target: IpAddr| receiver.pairs.iter().any(|pair| pair.mac == after.destination && pair.host() == Some(target));
-    same_but_destination && target.is_some_and(has)
+        |target: IpAddr| owner.pairs.iter().any(|pair| pair.mac == after.destination && pair.host() == Some(target));
+    same_but_destination && owner.enabled && target.is_some_and(has)
 }
 
 /// Whether a frame is the network's answer to the ARP request of `asked`, if `owner` is a port of the same switch.

@@ -85,18 +85,29 @@ fn permits<'a>(
         return Err((0, "D1", "they are on different logical switches"));
     }
     rules::admits(sender, frame).map_err(|why| (1, "D3", why))?;
+    let Some(arrived) = arrived(history, delivered, frame, sender) else {
+        return Err((3, "D2", "it is not what was sent"));
+    };
     let mac = vifs.get(usize::from(delivered.to.0)).map(|vif| vif.mac);
     let Some(switches) = history.switches.get(&sender.switch) else { return Err((0, "D1", "there is no such switch")) };
-    let verdict = |isolated| rules::reaches(isolated, receiver, mac, frame);
+    let verdict = |isolated| rules::reaches(isolated, receiver, mac, &arrived);
     let lawful = switches.during(delivered.sent.at, delivered.at).flatten();
     let verdicts: Vec<_> = lawful.map(|switch| verdict(switch.isolated)).collect();
-    if !verdicts.iter().any(|verdict| verdict.is_ok()) {
-        return Err((2, "D2", verdicts.into_iter().find_map(Result::err).unwrap_or("its switch is gone")));
-    }
-    match rules::same_frame(&delivered.sent.bytes, delivered.bytes, receiver) {
+    match verdicts.iter().any(|verdict| verdict.is_ok()) {
         true => Ok(()),
-        false => Err((3, "D2", "it is not what was sent")),
+        false => Err((2, "D2", verdicts.into_iter().find_map(Result::err).unwrap_or("its switch is gone"))),
     }
+}
+
+/// What a frame was when it arrived, if that is what may become of what was sent.
+fn arrived(history: &History, delivered: &Delivered<'_>, frame: &Frame, sender: &Port) -> Option<Frame> {
+    let Delivered { sent, at, bytes, .. } = *delivered;
+    if sent.bytes == bytes {
+        return Some(frame.clone());
+    }
+    let mut owners = history.ports.values().flat_map(|versions| versions.during(sent.at, at).flatten());
+    let redirected = owners.any(|owner| owner.switch == sender.switch && rules::redirects(&sent.bytes, bytes, owner));
+    redirected.then(|| Frame::read(bytes)).flatten()
 }
 
 /// Whether a frame that came back to its sender is the network's answer.

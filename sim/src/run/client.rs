@@ -10,6 +10,7 @@ use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use selvedge_net::runtime::{Moment, Runtime};
 use serde_json::Value;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,6 +52,16 @@ pub enum Ended {
     NotSent(String),
     /// It was sent, and nobody knows what became of it.
     Unknown(String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Answered { status, generation, body } => write!(f, "{status} at generation {generation}: {body}"),
+            Ended::NotSent(why) => write!(f, "not sent: {why}"),
+            Ended::Unknown(why) => write!(f, "sent, and then: {why}"),
+        }
+    }
 }
 
 /// A call that ended.

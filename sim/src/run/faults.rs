@@ -36,6 +36,15 @@ pub enum End {
     Cache(HvId),
 }
 
+impl End {
+    fn replaced_by(&self, later: &End) -> bool {
+        match (self, later) {
+            (End::Vswitchd(hv, _), End::Vswitchd(other, _)) => hv == other,
+            (one, other) => one == other,
+        }
+    }
+}
+
 /// Faults that are under way, and what they end by.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
@@ -46,7 +55,9 @@ pub struct Running {
 }
 
 impl Running {
+    /// The last fault of a kind decides when it ends.
     fn until(&mut self, at: Duration, end: End) {
+        self.ends.retain(|_, other| !other.replaced_by(&end));
         self.count += 1;
         self.ends.insert((at, self.count), end);
     }
@@ -73,7 +84,6 @@ impl Running {
 
     /// Somebody will start the controller again.
     pub fn controller_restarts(&mut self, at: Duration) {
-        self.ends.retain(|_, end| *end != End::Controller);
         self.until(at, End::Controller);
     }
 

@@ -410,11 +410,19 @@ impl Intent {
 
     /// A request was not carried out, for certain.
     fn never_was(&self, at: Duration, pending: &Pending, history: &mut History) {
-        self.hold(at, pending.object, history);
-        if let (Object::Switch(id), Target::Switch(None)) = (pending.object, &pending.target) {
-            for port in self.ports.iter().filter(|(_, port)| port.switch == id).map(|(port, _)| *port) {
-                self.hold(at, Object::Port(port), history);
+        match (pending.object, &pending.target) {
+            (Object::Switch(id), Target::Switch(value)) => {
+                history.switches.entry(id).or_default().never_became(at, value.as_ref());
+                if value.is_none() {
+                    for port in self.ports.iter().filter(|(_, port)| port.switch == id).map(|(port, _)| *port) {
+                        history.ports.entry(port).or_default().never_became(at, None);
+                    }
+                }
             }
+            (Object::Port(id), Target::Port(value)) => {
+                history.ports.entry(id).or_default().never_became(at, value.as_ref());
+            }
+            _ => {}
         }
     }
 

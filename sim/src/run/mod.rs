@@ -30,11 +30,14 @@ pub mod report;
 #[cfg(test)]
 mod tests;
 
+use crate::oracles::Violation;
 use crate::plan::Plan;
-use crate::world::World;
+use crate::stage::Stage;
+use crate::world::{World, words};
 use director::Options;
 use report::Report;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -44,12 +47,17 @@ pub fn in_our_world(plan: &Plan, options: &Options) -> Report {
     if options.trace {
         world.record();
     }
-    let mut report = finish(director::play(&mut world, plan, options));
+    let played = catch_unwind(AssertUnwindSafe(|| finish(director::play(&mut world, plan, options))));
+    let mut report = played.unwrap_or_else(|panic| {
+        let what = format!("the simulator itself panicked: {}", words(&*panic));
+        let violations = vec![Violation::new("X0", world.now(), what)];
+        Report { name: plan.name.clone(), seed: plan.seed, simulated: world.now(), violations, ..Report::default() }
+    });
     report.hash = world.hash();
     report.trace = world.trace();
     let panics = world.take_panics();
     let at = report.simulated;
-    report.violations.extend(panics.into_iter().map(|what| crate::oracles::Violation::new("X0", at, what)));
+    report.violations.extend(panics.into_iter().map(|what| Violation::new("X0", at, what)));
     report
 }
 

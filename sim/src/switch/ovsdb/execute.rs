@@ -85,6 +85,11 @@ impl Draft<'_> {
         column.cloned().ok_or_else(|| Refused("unknown column", format!("table {table} has no column {name}")))
     }
 
+    /// A column that may be looked at, though it cannot be written.
+    fn column_or_uuid(&self, table: &str, name: &str) -> Result<Column, Refused> {
+        if name == "_uuid" { Ok(Column::of_uuid()) } else { self.column(table, name) }
+    }
+
     fn read(&self, column: &Column, json: &Json, any_size: bool) -> Result<Value, Refused> {
         Value::read(column, json, &|name| self.names.get(name).copied(), any_size)
     }
@@ -185,16 +190,24 @@ impl Draft<'_> {
         let names: Vec<&str> = operation["columns"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
         let mut expected = Vec::new();
         for json in operation["rows"].as_array().ok_or_else(|| syntax("wait has no rows"))? {
-            let given: BTreeMap<String, Value> = self.read_row(table, json)?.into_iter().collect();
+            let columns = json.as_object().ok_or_else(|| syntax("a row is no object"))?;
+            let value = |(name, json): (&String, &Json)| {
+                Ok((name.clone(), self.read(&self.column_or_uuid(table, name)?, json, false)?))
+            };
+            let given: BTreeMap<String, Value> = columns.iter().map(value).collect::<Result<_, Refused>>()?;
             let all = names.iter().map(|name| {
-                let column = self.column(table, name)?;
+                let column = self.column_or_uuid(table, name)?;
                 Ok(given.get(*name).cloned().unwrap_or_else(|| column.default_value()))
             });
             expected.push(all.collect::<Result<Vec<Value>, Refused>>()?);
         }
         let project = |uuid: &Uuid| {
             let row = &self.tables[table][uuid];
-            names.iter().filter_map(|name| row.get(*name).cloned()).collect::<Vec<Value>>()
+            let of = |name: &&str| match *name {
+                "_uuid" => Some(Value::one(Atom::Uuid(*uuid))),
+                name => row.get(name).cloned(),
+            };
+            names.iter().filter_map(of).collect::<Vec<Value>>()
         };
         let mut found: Vec<Vec<Value>> = self.matching(table, &operation["where"])?.iter().map(project).collect();
         found.sort();

@@ -48,6 +48,21 @@ pub struct Column {
     pub mutable: bool,
 }
 
+impl Column {
+    /// The type of `_uuid`, which every table has without its schema saying so (RFC 7047, section 3.2).
+    pub fn of_uuid() -> Column {
+        let key = Base {
+            kind: Kind::Uuid,
+            one_of: None,
+            integer_min: i64::MIN,
+            integer_max: i64::MAX,
+            refers_to: None,
+            strong: false,
+        };
+        Column { key, value: None, min: 1, max: 1, mutable: false }
+    }
+}
+
 /// The kind of an atom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
