@@ -50,7 +50,9 @@ impl<T: Clone + PartialEq> Versions<T> {
 
     /// Every transport node is said to hold `value`: no other version is lawful from now on.
     pub fn holds(&mut self, at: Duration, value: Option<&T>) {
-        let current = self.0.iter().rposition(|version| version.value.as_ref() == value);
+        // One that was never carried out is not it, even if it says the same.
+        let holds = |version: &Version<T>| version.until.is_none() && version.value.as_ref() == value;
+        let current = self.0.iter().rposition(holds);
         for (index, version) in self.0.iter_mut().enumerate() {
             if Some(index) != current {
                 version.until = version.until.or(Some(at));
@@ -126,5 +128,9 @@ mod tests {
         versions.may_become(second(3), Some(3));
         versions.never_became(second(4), Some(&2));
         assert_eq!(versions.during(second(5), second(6)).collect::<Vec<_>>(), [Some(&1), Some(&3)]);
+        versions.may_become(second(6), Some(1));
+        versions.never_became(second(7), Some(&1));
+        versions.holds(second(8), Some(&1));
+        assert_eq!(versions.during(second(9), second(9)).collect::<Vec<_>>(), [Some(&1)]);
     }
 }

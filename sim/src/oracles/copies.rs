@@ -1,4 +1,4 @@
-//! Multiplicity and loops (D4, D5): a frame reaches each guest at most once, and crosses the underlay a bounded number of
+//! Multiplicity and loops (D4, D5): a frame reaches each guest at most once at each place where it is, and crosses the underlay a bounded number of
 //! times.
 //!
 //! Source: ovn-architecture(7), "Logical Networks"; replication at the source sends one copy to each other hypervisor that
@@ -7,13 +7,14 @@
 
 use super::Violation;
 use crate::logical::VifId;
+use crate::plan::HvId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The copies of one frame.
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
-    delivered: BTreeMap<VifId, u32>,
+    delivered: BTreeMap<(VifId, HvId), u32>,
     crossed: u32,
     duplicated: bool,
 }
@@ -35,16 +36,16 @@ impl Copies {
         })
     }
 
-    /// A copy reaches a guest.
-    pub fn reaches(&mut self, at: Duration, to: VifId) -> Option<Violation> {
-        let count = self.delivered.entry(to).or_default();
+    /// A copy reaches a guest, on a hypervisor: one that migrates is on two for a while.
+    pub fn reaches(&mut self, at: Duration, to: VifId, on: HvId) -> Option<Violation> {
+        let count = self.delivered.entry((to, on)).or_default();
         *count += 1;
-        (*count == 2 && !self.duplicated).then(|| Violation::new("D5", at, format!("{to} got a frame twice")))
+        (*count == 2 && !self.duplicated).then(|| Violation::new("D5", at, format!("{to} got a frame twice on {on}")))
     }
 
     /// Who got it.
     pub fn receivers(&self) -> impl Iterator<Item = VifId> {
-        self.delivered.keys().copied()
+        self.delivered.keys().map(|(vif, _)| *vif)
     }
 }
 
@@ -55,12 +56,13 @@ mod tests {
     #[test]
     fn a_second_copy_is_one_too_many() {
         let mut copies = Copies::default();
-        assert_eq!(copies.reaches(Duration::ZERO, VifId(1)), None);
-        assert_eq!(copies.reaches(Duration::ZERO, VifId(2)), None);
-        assert_eq!(copies.reaches(Duration::ZERO, VifId(1)).map(|violation| violation.id), Some("D5"));
+        assert_eq!(copies.reaches(Duration::ZERO, VifId(1), HvId(0)), None);
+        assert_eq!(copies.reaches(Duration::ZERO, VifId(2), HvId(0)), None);
+        assert_eq!(copies.reaches(Duration::ZERO, VifId(1), HvId(1)), None);
+        assert_eq!(copies.reaches(Duration::ZERO, VifId(1), HvId(0)).map(|violation| violation.id), Some("D5"));
         let mut forgiven = Copies::default();
         forgiven.duplicated();
-        assert!((0..3).all(|_| forgiven.reaches(Duration::ZERO, VifId(1)).is_none()));
+        assert!((0..3).all(|_| forgiven.reaches(Duration::ZERO, VifId(1), HvId(0)).is_none()));
     }
 
     #[test]

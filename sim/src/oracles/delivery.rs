@@ -10,7 +10,7 @@ use super::Violation;
 use crate::logical::frame::Frame;
 use crate::logical::history::History;
 use crate::logical::{Port, PortId, VifId, rules};
-use crate::plan::Vif;
+use crate::plan::{HvId, Vif};
 use std::time::Duration;
 
 /// A frame that a guest sent.
@@ -18,6 +18,8 @@ use std::time::Duration;
 pub struct Sent {
     /// By whom.
     pub from: VifId,
+    /// On which hypervisor.
+    pub on: HvId,
     /// When.
     pub at: Duration,
     /// The whole frame.
@@ -31,6 +33,8 @@ pub struct Delivered<'a> {
     pub sent: &'a Sent,
     /// Whom it reached.
     pub to: VifId,
+    /// On which hypervisor: a guest that migrates is on two for a while.
+    pub on: HvId,
     /// When.
     pub at: Duration,
     /// The whole frame.
@@ -39,13 +43,13 @@ pub struct Delivered<'a> {
 
 /// Judges a delivery.
 pub fn judge(history: &History, vifs: &[Vif], delivered: &Delivered<'_>) -> Option<Violation> {
-    let Sent { from, at, bytes } = delivered.sent;
+    let Sent { from, at, bytes, .. } = delivered.sent;
     let violation = |id, why: &str| {
         let (to, what) = (delivered.to, describe(bytes));
         Some(Violation::new(id, delivered.at, format!("{to} got a frame that {from} sent at {at:?} ({what}): {why}")))
     };
     let Some(frame) = Frame::read(bytes) else { return violation("D2", "it has no Ethernet header") };
-    if delivered.to == *from {
+    if delivered.to == *from && delivered.on == delivered.sent.on {
         return match answered(history, delivered, &frame) {
             true => None,
             false => violation("D2", "it came back to its sender, and is no answer from the network"),
@@ -171,8 +175,9 @@ mod tests {
 
     fn verdict(from: u16, to: u16, bytes: &[u8], delivered: &[u8]) -> Option<&'static str> {
         let (history, vifs) = world();
-        let sent = Sent { from: VifId(from), at: Duration::from_secs(1), bytes: bytes.to_vec() };
-        let delivered = Delivered { sent: &sent, to: VifId(to), at: Duration::from_secs(1), bytes: delivered };
+        let sent = Sent { from: VifId(from), on: HvId(0), at: Duration::from_secs(1), bytes: bytes.to_vec() };
+        let delivered =
+            Delivered { sent: &sent, to: VifId(to), on: HvId(0), at: Duration::from_secs(1), bytes: delivered };
         judge(&history, &vifs, &delivered).map(|violation| violation.id)
     }
 

@@ -41,6 +41,8 @@ const CONTROLLER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const SLICE: Duration = Duration::from_millis(100);
 /// Longest time in which the world must converge after the end of all faults.
 const CONVERGE_MAX: Duration = Duration::from_secs(300);
+/// How long the controller waits for answers before it gives up a session, and some more.
+const ANSWERS_MAX: Duration = Duration::from_secs(45);
 /// How long nothing may happen at the end.
 const QUIET: Duration = Duration::from_secs(30);
 /// How long the whole of a run lasts at least, which is what a seed is.
@@ -531,8 +533,9 @@ impl<'a, S: Stage> Director<'a, S> {
         checks::everything(self).await;
     }
 
-    /// Nothing more happens.
+    /// Nothing more happens, once answers that faults swallowed are not waited for any more.
     async fn rest(&mut self) {
+        self.pass_until(Duration::from_millis(self.plan.heal_at_ms) + ANSWERS_MAX).await;
         let before: Vec<_> = self.hvs().map(|hv| (hv, self.plant.told(hv))).collect();
         self.wait(QUIET).await;
         let now = self.now();

@@ -118,9 +118,9 @@ impl Judge {
     }
 
     /// A guest sends a frame.
-    pub fn sent(&mut self, now: Duration, from: VifId, bytes: &[u8]) -> Tag {
+    pub fn sent(&mut self, now: Duration, from: VifId, on: HvId, bytes: &[u8]) -> Tag {
         self.judged.sent += 1;
-        self.follow(now, Origin::Guest(Sent { from, at: now, bytes: bytes.to_vec() }))
+        self.follow(now, Origin::Guest(Sent { from, on, at: now, bytes: bytes.to_vec() }))
     }
 
     /// A hypervisor sends a tunnel packet of its own making.
@@ -167,18 +167,18 @@ impl Judge {
         }
     }
 
-    /// A frame reaches a guest.
-    pub fn delivered(&mut self, now: Duration, tag: Tag, to: VifId, bytes: &[u8]) {
+    /// A frame reaches a guest, where that is.
+    pub fn delivered(&mut self, now: Duration, tag: Tag, (to, place): (VifId, HvId), bytes: &[u8]) {
         self.judged.delivered += 1;
         let Some(followed) = self.frames.get_mut(&tag) else {
             let what = format!("{to} got a frame that nobody sent within {REMEMBERED:?}");
             return self.report([Violation::new("D2", now, what)]);
         };
-        let twice = followed.copies.reaches(now, to);
+        let twice = followed.copies.reaches(now, to, place);
         let (meddled, unserved) = (followed.meddled, followed.unserved);
         let violation = match followed.origin.clone() {
             Origin::Guest(sent) => {
-                let delivered = Delivered { sent: &sent, to, at: now, bytes };
+                let delivered = Delivered { sent: &sent, to, on: place, at: now, bytes };
                 delivery::judge(&self.history, &self.vifs, &delivered)
                     .filter(|violation| !unserved && (violation.id == "D1" || !meddled))
             }

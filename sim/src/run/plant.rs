@@ -355,7 +355,7 @@ impl State {
     fn guest_sends(&mut self, now: Duration, vif: VifId, frame: Vec<u8>) -> Option<Tag> {
         let hv = self.places.get(&vif)?.last().copied()?;
         self.capture(now, false, &frame);
-        let tag = self.judge.sent(now, vif, &frame);
+        let tag = self.judge.sent(now, vif, hv, &frame);
         self.step(hv, now, Input::Frame(device(vif), frame), Some(tag));
         Some(tag)
     }
@@ -389,7 +389,7 @@ impl State {
             match output {
                 Output::Frame(device, frame) => {
                     if let (Some(vif), Some(tag)) = (vif_of(&device), tag) {
-                        self.delivered(now, tag, vif, &frame);
+                        self.delivered(now, hv, tag, vif, &frame);
                     }
                 }
                 Output::Underlay(packet) => {
@@ -415,9 +415,9 @@ impl State {
         }
     }
 
-    fn delivered(&mut self, now: Duration, tag: Tag, vif: VifId, frame: &[u8]) {
+    fn delivered(&mut self, now: Duration, at: HvId, tag: Tag, vif: VifId, frame: &[u8]) {
         self.capture(now, false, frame);
-        self.judge.delivered(now, tag, vif, frame);
+        self.judge.delivered(now, tag, (vif, at), frame);
         if let Some(guest) = self.guests.get_mut(&vif) {
             let before = guest.ledger.answered;
             guest.receive(now, frame);
@@ -428,7 +428,7 @@ impl State {
         if self.lie == Some(Lie::Leak)
             && let Some(other) = self.guests.keys().copied().find(|other| *other != vif)
         {
-            self.judge.delivered(now, tag, other, frame);
+            self.judge.delivered(now, tag, (other, at), frame);
         }
     }
 

@@ -177,7 +177,10 @@ impl Switch {
 
     /// The database's server is restarted: its connections end, what it holds stays.
     pub fn restart_ovsdb(&mut self, now: Duration, out: &mut Vec<Output>) {
-        let clients = self.server.restart();
+        self.server.restart();
+        let of_manager = |purpose: &Purpose| matches!(purpose, Purpose::Manager(_));
+        let clients: Vec<u64> =
+            self.open.iter().filter(|(_, purpose)| of_manager(purpose)).map(|(conn, _)| *conn).collect();
         self.drop_connections(&clients, out);
         let managers = self.wanted.iter_mut().filter(|(purpose, _)| matches!(purpose, Purpose::Manager(_)));
         managers.for_each(|(_, dialling)| *dialling = Dialling::Waiting(now + BACKOFF.0, BACKOFF.0));
@@ -273,7 +276,7 @@ impl Switch {
             Input::Opened(conn) => self.opened(now, conn),
             Input::Accepted(conn) => {
                 self.open.insert(conn, Purpose::Manager(String::new()));
-                self.server.connected(conn);
+                self.server.connected(now, conn);
             }
             Input::Closed(conn) => self.closed(now, conn),
             Input::Received(conn, bytes) => match self.open.get(&conn) {
@@ -294,6 +297,7 @@ impl Switch {
 
     /// Does what follows from what happened, until nothing does.
     fn settle(&mut self, now: Duration, out: &mut Vec<Output>) {
+        self.server.tick(now);
         if let Some(daemon) = &mut self.vswitchd {
             daemon.tick(now);
             if self.server.take_changed() || daemon.must_look() {
@@ -362,12 +366,14 @@ impl Switch {
     }
 
     fn opened(&mut self, now: Duration, conn: u64) {
-        self.up.insert(conn);
+        if self.open.contains_key(&conn) {
+            self.up.insert(conn);
+        }
         match self.open.get(&conn) {
             Some(Purpose::Manager(target)) => {
                 let target = target.clone();
                 self.sessions += 1;
-                self.server.connected(conn);
+                self.server.connected(now, conn);
                 self.note("Manager", &target, true);
             }
             Some(Purpose::Controller { bridge, target }) => {
@@ -382,10 +388,10 @@ impl Switch {
 
     fn closed(&mut self, now: Duration, conn: u64) {
         let Some(purpose) = self.forget(conn) else { return };
-        if let Some(dialling) = self.wanted.get_mut(&purpose) {
-            let pause = match *dialling {
-                Dialling::Under(_, pause) | Dialling::Waiting(_, pause) => pause,
-            };
+        if let Some(dialling) = self.wanted.get_mut(&purpose)
+            && let Dialling::Under(current, pause) = *dialling
+            && current == conn
+        {
             *dialling = Dialling::Waiting(now + pause, (pause * 2).min(BACKOFF.1));
         }
     }

@@ -35,10 +35,23 @@ pub struct Faults {
     pub delay: Duration,
 }
 
-#[derive(Debug, Default)]
+/// A client that says nothing for so long is asked for a sign of life, and is given as long again
+/// (`inactivity_probe` of a Manager, by default).
+const PROBE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
 struct Connection {
     buffer: Vec<u8>,
     monitors: Vec<Monitor>,
+    /// When the client was heard last.
+    heard: Duration,
+    probed: bool,
+}
+
+impl Connection {
+    fn deadline(&self) -> Duration {
+        self.heard + if self.probed { 2 * PROBE } else { PROBE }
+    }
 }
 
 /// A simulated ovsdb-server.
@@ -75,8 +88,25 @@ impl Server {
     }
 
     /// A client connected.
-    pub fn connected(&mut self, conn: u64) {
-        self.connections.insert(conn, Connection::default());
+    pub fn connected(&mut self, now: Duration, conn: u64) {
+        let connection = Connection { buffer: Vec::new(), monitors: Vec::new(), heard: now, probed: false };
+        self.connections.insert(conn, connection);
+    }
+
+    /// Asks silent clients for a sign of life, and gives up those that gave none.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = now;
+        let due = self.connections.iter().filter(|(_, connection)| connection.deadline() <= now);
+        let due: Vec<(u64, bool)> = due.map(|(conn, connection)| (*conn, connection.probed)).collect();
+        for (conn, probed) in due {
+            if probed {
+                self.connections.remove(&conn);
+                self.put(Output::Close(conn));
+            } else {
+                self.connections.get_mut(&conn).into_iter().for_each(|connection| connection.probed = true);
+                self.send(conn, &json!({"method": "echo", "params": [], "id": "echo"}));
+            }
+        }
     }
 
     /// A client is gone.
@@ -84,15 +114,16 @@ impl Server {
         self.connections.remove(&conn);
     }
 
-    /// The server is restarted: clients are gone, the database stays. Gives who must be disconnected.
-    pub fn restart(&mut self) -> Vec<u64> {
+    /// The server is restarted: clients are gone, the database stays.
+    pub fn restart(&mut self) {
         self.queue.clear();
-        std::mem::take(&mut self.connections).into_keys().collect()
+        self.connections.clear();
     }
 
-    /// When something is to be sent that waits.
+    /// When something is to be sent that waits, or somebody is to be asked for a sign of life.
     pub fn deadline(&self) -> Option<Duration> {
-        self.queue.front().map(|(at, _)| *at)
+        let probes = self.connections.values().map(Connection::deadline);
+        self.queue.front().map(|(at, _)| *at).into_iter().chain(probes).min()
     }
 
     /// What is to be sent by now.
@@ -121,6 +152,7 @@ impl Server {
     pub fn received(&mut self, now: Duration, conn: u64, bytes: &[u8]) {
         self.now = now;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
+        (connection.heard, connection.probed) = (now, false);
         connection.buffer.extend_from_slice(bytes);
         loop {
             let Some(connection) = self.connections.get_mut(&conn) else { return };

@@ -113,8 +113,8 @@ fn conditions_and_mutations_work_on_maps() {
 #[test]
 fn monitors_tell_what_was_asked_before_the_reply() {
     let mut server = server();
-    server.connected(1);
-    server.connected(2);
+    server.connected(Duration::ZERO, 1);
+    server.connected(Duration::ZERO, 2);
     let reply = ask(
         &mut server,
         1,
@@ -140,8 +140,8 @@ fn monitors_tell_what_was_asked_before_the_reply() {
 #[test]
 fn nonsense_ends_a_connection_and_nothing_else() {
     let mut server = server();
-    server.connected(1);
-    server.connected(2);
+    server.connected(Duration::ZERO, 1);
+    server.connected(Duration::ZERO, 2);
     server.received(Duration::ZERO, 1, b"{]");
     assert_eq!(take(&mut server), [json!("closed")]);
     assert_eq!(ask(&mut server, 2, "nonsense", json!([]))[0]["error"]["error"], "unknown method");
@@ -151,7 +151,7 @@ fn nonsense_ends_a_connection_and_nothing_else() {
 #[test]
 fn faults_lose_a_reply_and_refuse_a_transaction() {
     let mut server = server();
-    server.connected(1);
+    server.connected(Duration::ZERO, 1);
     let update =
         json!(["Open_vSwitch", {"op": "update", "table": "Open_vSwitch", "where": [], "row": {"ovs_version": "9"}}]);
     server.faults.refuse = true;
@@ -187,7 +187,7 @@ fn converse(session: &mut Session, server: &mut Server) {
 #[test]
 fn the_controllers_client_sees_what_the_server_has() {
     let mut server = server();
-    server.connected(1);
+    server.connected(Duration::ZERO, 1);
     bridge(&mut server);
     let mut session = Session::new(Duration::ZERO, Limits::default(), &SCHEMA);
     converse(&mut session, &mut server);
