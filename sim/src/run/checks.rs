@@ -169,12 +169,14 @@ fn compare(now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, repor
         let Some(desired) = handle.read(|state| said_to_hold(state, node)) else { continue };
         let held = plant.tables(hv);
         let suspect = plant.with(|state| state.judge.is_suspect(hv));
-        if desired == held {
+        // What is being taken out of service may be said to hold everything for the last time.
+        let served = intent.node_serves(hv);
+        if desired == held && served {
             let repaired = plant.with(|state| state.judge.trust(hv, now));
             if repaired {
                 report.marks.insert(Mark::EditRepaired);
             }
-        } else if !suspect {
+        } else if desired != held && !suspect {
             report.violations.extend(realised::judge("C7", now, hv, &desired, &held));
         }
     }
@@ -306,22 +308,31 @@ fn ping<S: Stage>(director: &Director<'_, S>, now: Duration, from: VifId, to: Vi
 }
 
 /// Guests behind enabled ports, where they can be reached.
-fn residents<'a, S: Stage>(director: &'a Director<'_, S>, places: &BTreeMap<VifId, usize>) -> Vec<Resident<'a>> {
+fn residents<'a, S: Stage>(director: &'a Director<'_, S>, places: &BTreeMap<VifId, Places>) -> Vec<Resident<'a>> {
     let here = |port: &'a Port| {
         let id = port.vif?;
-        let count = places.get(&id).copied().unwrap_or(0);
+        let places = places.get(&id).copied().unwrap_or_default();
         let vif = director.plan.setup.vifs.get(usize::from(id.0))?;
-        (port.enabled && count > 0).then_some(Resident { id, vif, port, settled: count == 1 })
+        (port.enabled && places.served > 0).then_some(Resident { id, vif, port, settled: places.all == 1 })
     };
     director.intent.ports().values().filter_map(here).collect()
 }
 
-/// At how many places that take part each guest is.
-fn places<S: Stage>(director: &Director<'_, S>) -> BTreeMap<VifId, usize> {
+/// At how many places a guest is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    all: usize,
+    /// Those on hypervisors that are in service.
+    served: usize,
+}
+
+/// At how many places each guest is.
+fn places<S: Stage>(director: &Director<'_, S>) -> BTreeMap<VifId, Places> {
     director.plant.with(|state| {
         let count = |vif: &VifId| {
-            let places = state.places_of(*vif).iter();
-            places.filter(|hv| director.intent.node_enabled(**hv)).count()
+            let places = state.places_of(*vif);
+            let served = places.iter().filter(|hv| director.intent.node_enabled(**hv)).count();
+            Places { all: places.len(), served }
         };
         state.guests.keys().map(|vif| (*vif, count(vif))).collect()
     })

@@ -253,7 +253,7 @@ impl<'a, S: Stage> Director<'a, S> {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let mut last = "no answer".to_string();
         // What only reads may be asked again: a connection that an earlier fault broke is noticed by using it.
-        let attempts = if method == Method::GET { 3 } else { 1 };
+        let attempts = if method == Method::GET { 2 * CLIENTS } else { 1 };
         for _ in 0..attempts {
             self.next_own += 1;
             let id = self.next_own;
@@ -472,6 +472,7 @@ impl<'a, S: Stage> Director<'a, S> {
             .filter(|(_, noticed)| noticed.is_some_and(|at| at <= revision.0))
             .map(|(place, _)| *place)
             .collect();
+        tracing::debug!(revision = revision.0, "said to be realised everywhere");
         let intent = &mut self.intent;
         self.plant.with(|state| {
             intent.realised(now, revision.0, &mut state.judge.history);

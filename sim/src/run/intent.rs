@@ -489,6 +489,11 @@ impl Intent {
         }
     }
 
+    /// Whether a transport node is in service, and nobody is about to change that.
+    pub fn node_serves(&self, hv: HvId) -> bool {
+        self.node_enabled(hv) && !self.in_flight(Object::Node(hv))
+    }
+
     fn in_flight(&self, object: Object) -> bool {
         let of_switch = |port: PortId, history: SwitchId| self.ports.get(&port).is_some_and(|p| p.switch == history);
         self.pending.values().any(|pending| match (pending.object, object) {
