@@ -48,6 +48,7 @@ mod kind {
     pub const ROLE_REPLY: u8 = 25;
     pub const SET_ASYNC: u8 = 28;
     pub const ROLE_STATUS: u8 = 30;
+    pub const REQUEST_FORWARD: u8 = 32;
     pub const BUNDLE_CONTROL: u8 = 33;
     pub const BUNDLE_ADD: u8 = 34;
 
@@ -77,6 +78,7 @@ mod kind {
             ROLE_REPLY => "OFPT_ROLE_REPLY",
             SET_ASYNC => "OFPT_SET_ASYNC",
             ROLE_STATUS => "OFPT_ROLE_STATUS",
+            REQUEST_FORWARD => "OFPT_REQUESTFORWARD",
             BUNDLE_CONTROL => "OFPT_BUNDLE_CONTROL",
             BUNDLE_ADD => "OFPT_BUNDLE_ADD_MESSAGE",
             _ => "a message that is not modelled",
@@ -206,6 +208,7 @@ fn kind_of(body: &Body) -> u8 {
         Body::RoleReply(_) => kind::ROLE_REPLY,
         Body::RoleStatus(_) => kind::ROLE_STATUS,
         Body::SetAsync(_) => kind::SET_ASYNC,
+        Body::RequestForward(_) => kind::REQUEST_FORWARD,
         Body::BundleControl(_) => kind::BUNDLE_CONTROL,
         Body::BundleAdd(_) => kind::BUNDLE_ADD,
         Body::Unknown { kind, .. } => *kind,
@@ -221,7 +224,10 @@ fn put_body(out: &mut Vec<u8>, xid: Xid, body: &Body) {
             out.put_u16(error.code.code);
             out.put(&error.data);
         }
-        Body::EchoRequest(bytes) | Body::EchoReply(bytes) | Body::Unknown { bytes, .. } => out.put(bytes),
+        Body::EchoRequest(bytes)
+        | Body::EchoReply(bytes)
+        | Body::RequestForward(bytes)
+        | Body::Unknown { bytes, .. } => out.put(bytes),
         Body::FeaturesReply(features) => put_features(out, *features),
         Body::GetConfigReply(config) | Body::SetConfig(config) => {
             out.put_u16(config.fragments);
@@ -264,6 +270,7 @@ fn read_body(version: u8, kind: u8, xid: Xid, mut from: Reader) -> Result<Body, 
         kind::ECHO_REPLY => return Ok(Body::EchoReply(bytes.to_vec())),
         kind::PACKET_IN => return read_packet_in(from).map(Body::PacketIn),
         kind::PACKET_OUT => return read_packet_out(from).map(Body::PacketOut),
+        kind::REQUEST_FORWARD => return Ok(Body::RequestForward(bytes.to_vec())),
         kind::FLOW_MOD => return FlowMod::read(from).map(Body::FlowMod),
         kind::GROUP_MOD => return GroupMod::read(from).map(Body::GroupMod),
         kind::SET_ASYNC => return read_async(from).map(Body::SetAsync),

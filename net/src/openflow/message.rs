@@ -84,6 +84,8 @@ pub enum Body {
     RoleStatus(RoleStatus),
     /// Which unasked messages to send (7.3.10).
     SetAsync(AsyncConfig),
+    /// Another controller changed a group or a meter: its request, whole (7.4.6).
+    RequestForward(Vec<u8>),
     /// Open, close, commit or discard a bundle, and the answers (7.3.9.2).
     BundleControl(BundleControl),
     /// Something to do when the bundle is committed (7.3.9.6).

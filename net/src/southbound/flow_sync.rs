@@ -113,6 +113,9 @@ impl FlowSync {
         if let Body::MultipartReply { reply: Reply::FlowsChanged(updates), .. } = &message.body {
             return self.watched(session, updates);
         }
+        if matches!(message.body, Body::RequestForward(_)) {
+            return self.disturbed(session);
+        }
         if let Body::RoleStatus(status) = &message.body
             && status.role != Role::Primary
         {
@@ -245,10 +248,15 @@ impl FlowSync {
             FlowUpdate::Foreign | FlowUpdate::Resumed => true,
             FlowUpdate::Own(_) | FlowUpdate::Paused => false,
         });
-        match (foreign, &self.phase) {
-            (false, _) | (true, Phase::Role { .. }) => Ok(None),
+        if foreign { self.disturbed(session) } else { Ok(None) }
+    }
+
+    /// Somebody else changed something: the switch is asked what it holds.
+    fn disturbed(&mut self, session: &mut Session) -> Result<Option<Told>, SendError> {
+        match &self.phase {
+            Phase::Role { .. } => Ok(None),
             // Whether a bundle on its way comes before or after cannot be told: it is asked when all is done.
-            (true, Phase::Changing(_) | Phase::Asking(_) | Phase::Told(_) | Phase::InStep) => {
+            Phase::Changing(_) | Phase::Asking(_) | Phase::Told(_) | Phase::InStep => {
                 self.ask(session)?;
                 Ok(Some(Told::Disturbed))
             }
@@ -485,6 +493,8 @@ mod tests {
         wire.dump(&mut sync, &[flow(9)]);
         let (difference, _) = sync.compare(&mut wire.session, &FlowTable::default(), Revision(5)).expect("sent");
         assert_eq!(difference, Difference { missing: 0, surplus: 1, groups: 0 });
+        let told = wire.tell(&mut sync, Xid(0), Body::RequestForward(vec![6, 15, 0, 8, 0, 0, 0, 1]));
+        assert!(matches!(told, Some(Told::Disturbed)), "a group was changed: {told:?}");
     }
 
     #[test]

@@ -45,12 +45,17 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
     tracing::info!(%node, %peer, why, "OpenFlow session ended");
 }
 
-/// No packets, no ports: only whether somebody takes the switch from us.
+/// No packets, no ports: only whether somebody takes the switch from us, or changes groups, of which monitors of flows
+/// say nothing.
 fn unasked() -> AsyncConfig {
     let none = AsyncKind::ALL.into_iter().map(|kind| (kind, 0));
     let roles = [(AsyncKind::RoleStatusPrimary, ALL_REASONS), (AsyncKind::RoleStatusSecondary, ALL_REASONS)];
-    AsyncConfig(none.chain(roles).collect::<BTreeMap<_, _>>())
+    let groups = [(AsyncKind::RequestForwardPrimary, 1 << REASON_GROUP)];
+    AsyncConfig(none.chain(roles).chain(groups).collect::<BTreeMap<_, _>>())
 }
+
+/// `OFPRFR_GROUP_MOD`.
+const REASON_GROUP: u32 = 0;
 
 struct Driver {
     handle: Handle,

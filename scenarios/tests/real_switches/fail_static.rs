@@ -83,6 +83,14 @@ fn what_an_operator_breaks_is_repaired_and_reported() -> Outcome<()> {
     for (what, arguments) in ofctl {
         repaired(&world, &node, what, || Ok(hypervisor.ovs_ofctl(arguments).map(drop)?))?;
     }
+    // No monitor of flows tells of this one.
+    let groups = hypervisor.ovs_ofctl(&["dump-groups", "br-int"])?;
+    let group =
+        groups.split("group_id=").nth(1).and_then(|rest| rest.split(',').next()).ok_or("br-int has no group")?;
+    let emptied = format!("group_id={group},type=all");
+    repaired(&world, &node, "a group emptied", || {
+        Ok(hypervisor.ovs_ofctl(&["mod-group", "br-int", &emptied]).map(drop)?)
+    })?;
     let vsctl: [(&str, &[&str]); 4] = [
         ("fail mode changed", &["set-fail-mode", "br-int", "standalone"]),
         ("controllers removed", &["del-controller", "br-int"]),

@@ -21,6 +21,13 @@ const BUNDLE_IDLE: Duration = Duration::from_secs(10);
 /// The switch asks whether a silent controller lives (`inactivity_probe`), and gives it up after as long again.
 const PROBE: Duration = Duration::from_secs(5);
 
+/// Kinds of unasked messages, for secondaries (section 7.3.10); for others the number is one higher.
+const PORT_STATUS: u16 = 2;
+const REQUEST_FORWARD: u16 = 10;
+/// Commands of group modifications (section 7.3.4.3).
+const GROUP_MODIFY: u16 = 1;
+const GROUP_DELETE: u16 = 2;
+
 /// What an agent wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -278,7 +285,13 @@ impl Agent {
     fn who_hears(&self, kind: u16, reason: u8) -> Vec<u64> {
         let hears = |connection: &&Connection| {
             let secondary = connection.role == Role::Secondary;
-            let default = if secondary && kind != 2 { 0 } else { u32::MAX };
+            let default = match kind {
+                PORT_STATUS => u32::MAX,
+                // Nobody is told of others' requests who did not ask for it, as in Open vSwitch's ofp-prop defaults.
+                REQUEST_FORWARD => 0,
+                _ if secondary => 0,
+                _ => u32::MAX,
+            };
             let mask = connection.asynchronous.get(&(kind + u16::from(!secondary))).copied().unwrap_or(default);
             connection.greeted && mask & 1 << reason != 0
         };
@@ -307,6 +320,7 @@ impl Agent {
                 let id = groups[nth % groups.len()];
                 let kind = program.groups.get(id).expect("it was just there").group.kind;
                 program.groups.set(now, id, Group { kind, buckets: Vec::new() });
+                self.forward(None, &empty_group_mod(GROUP_MODIFY, id));
             }
             Edit::DeleteGroup(nth) => {
                 let id = groups[nth % groups.len()];
@@ -314,10 +328,21 @@ impl Agent {
                 let selector = crate::switch::datapath::Selector { out_group: Some(id), ..Default::default() };
                 let users = program.tables.find(&selector);
                 gone.extend(users.into_iter().filter_map(|id| program.tables.remove(id)));
+                self.forward(None, &empty_group_mod(GROUP_DELETE, id));
             }
         }
         for entry in gone {
             self.tell_monitors(None, 2, 2, &entry.flow);
+        }
+    }
+
+    /// Tells who wants to know of a change of a group that another controller, or nobody on a connection, asked for
+    /// (section 7.4.6).
+    fn forward(&mut self, source: Option<u64>, request: &[u8]) {
+        for conn in self.who_hears(REQUEST_FORWARD, 0) {
+            if Some(conn) != source {
+                self.send(conn, 32, 0, request);
+            }
         }
     }
 
@@ -384,6 +409,9 @@ impl Agent {
                 self.may_write(conn)?;
                 let change = Mod::read(kind, body.rest())?;
                 self.modify(now, conn, xid, &change, bridge)?;
+                if kind == 15 {
+                    self.forward(Some(conn), message);
+                }
             }
             18 => self.multipart(now, conn, xid, body, bridge)?,
             20 => self.send(conn, 21, xid, &[]),
@@ -709,9 +737,22 @@ impl Agent {
         for ((change, message), changed) in bundle.mods.iter().zip(done) {
             let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
             self.wrote(conn, xid, change, changed);
+            if message[1] == 15 {
+                self.forward(Some(conn), message);
+            }
         }
         Ok(())
     }
+}
+
+/// A group modification without buckets, as ovs-ofctl sends it.
+fn empty_group_mod(command: u16, group: u32) -> Vec<u8> {
+    let mut message = vec![VERSION, 15, 0, 32, 0, 0, 0, 0];
+    message.put(command, 2);
+    message.put(0_u16, 2);
+    message.put(group, 4);
+    message.resize(32, 0);
+    message
 }
 
 /// Whether a hello offers version 1.5 (section 6.3.1).
