@@ -110,6 +110,11 @@ impl Store {
         Ok(())
     }
 
+    /// The revision of the latest snapshot, from which the log goes on; 0 if there is none.
+    pub fn snapshot_revision(&self) -> Revision {
+        self.snapshot_at
+    }
+
     /// Whether the log has grown enough for a snapshot.
     pub fn wants_snapshot(&self) -> bool {
         self.last.0 - self.snapshot_at.0 >= self.snapshot_every

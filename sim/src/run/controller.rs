@@ -31,6 +31,7 @@ pub struct Window(Arc<Mutex<Seen>>);
 struct Seen {
     handle: Option<Handle>,
     ended: Option<String>,
+    from_snapshot: bool,
 }
 
 impl Window {
@@ -42,6 +43,11 @@ impl Window {
     /// Why the controller's process ended by itself, if it did; said once.
     pub fn take_ended(&self) -> Option<String> {
         self.lock().ended.take()
+    }
+
+    /// Whether the process that is up began with a snapshot.
+    pub fn began_with_snapshot(&self) -> bool {
+        self.lock().from_snapshot
     }
 
     /// Its process is gone.
@@ -58,7 +64,7 @@ impl Window {
 /// gone, as the daemon's would be.
 pub async fn software<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64, window: Window) {
     let ended = live::<R, D>(address, disk, snapshot_every, &window).await;
-    *window.lock() = Seen { handle: None, ended: Some(ended) };
+    *window.lock() = Seen { ended: Some(ended), ..Seen::default() };
 }
 
 async fn live<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64, window: &Window) -> String {
@@ -66,6 +72,7 @@ async fn live<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64
         Ok(opened) => opened,
         Err(error) => return format!("cannot start: {error}"),
     };
+    window.lock().from_snapshot = store.snapshot_revision().0 > 0;
     let (handle, core) = controller::run::<R>(store, nib);
     let (failed, failure) = tokio::sync::oneshot::channel();
     R::spawn("core", async move {

@@ -395,6 +395,9 @@ impl<'a, S: Stage> Director<'a, S> {
         }
         if let (false, Some(handle)) = (self.controller_up, self.window.handle()) {
             self.controller_up = true;
+            if self.window.began_with_snapshot() {
+                self.report.marks.insert(Mark::SnapshotReplayed);
+            }
             let recovered = handle.read(|state| state.nib.revision().0);
             let lost = recovery::judge(self.now(), self.intent.generation, recovered);
             self.report.violations.extend(lost);

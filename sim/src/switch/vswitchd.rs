@@ -28,6 +28,8 @@ pub struct Running {
     /// The port number of each interface.
     numbers: BTreeMap<String, u32>,
     next_number: u32,
+    /// Numbers that ports have or had.
+    used: BTreeSet<u32>,
 }
 
 /// A simulated ovs-vswitchd.
@@ -105,6 +107,7 @@ impl Vswitchd {
                 agent: Agent::new(datapath_id),
                 numbers: BTreeMap::new(),
                 next_number: first_number,
+                used: BTreeSet::new(),
             });
             let text = Value::one(Atom::String(format!("{datapath_id:016x}")));
             server.set_columns("Bridge", *uuid, &[("datapath_id", text)]);
@@ -274,12 +277,14 @@ impl Running {
         self.agent.port_changed(u8::from(current == Some(number)) * 2, &known);
         self.bridge.add_port(known);
         self.numbers.insert(wanted.name.clone(), number);
+        self.used.insert(number);
         number
     }
 
-    /// A number that no port had since the daemon started.
+    /// A number that no port had since the daemon started: old flows may name those of ports that are gone
+    /// (`alloc_ofp_port` of Open vSwitch, which would use one again after an hour).
     fn unused_number(&mut self) -> u32 {
-        while self.numbers.values().any(|used| *used == self.next_number) {
+        while self.used.contains(&self.next_number) {
             self.next_number += 1;
         }
         self.next_number += 1;
