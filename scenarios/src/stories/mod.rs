@@ -1,5 +1,22 @@
 //! Stories of trouble as plans for a simulated world, one file each. Start at [`ALL`].
 
+mod bundles_lost;
+mod clock_jumps;
+mod controllers_gone;
+mod failed_sync;
+mod group_emptied;
+mod half_open;
+mod late_updates;
+mod migration_cut_off;
+mod ports_renumbered;
+mod refused_transactions;
+mod reply_lost;
+mod same_addresses;
+mod silent_switch;
+mod table_full;
+mod telling;
+mod two_places;
+
 use selvedge_sim::oracles::Violation;
 use selvedge_sim::plan::Plan;
 use selvedge_sim::run::report::{Mark, Report};
@@ -35,7 +52,23 @@ impl Story {
 }
 
 /// All stories.
-pub const ALL: &[Story] = &[];
+pub const ALL: &[Story] = &[
+    bundles_lost::STORY,
+    clock_jumps::STORY,
+    controllers_gone::STORY,
+    failed_sync::STORY,
+    group_emptied::STORY,
+    half_open::STORY,
+    late_updates::STORY,
+    migration_cut_off::STORY,
+    ports_renumbered::STORY,
+    refused_transactions::STORY,
+    reply_lost::STORY,
+    same_addresses::STORY,
+    silent_switch::STORY,
+    table_full::STORY,
+    two_places::STORY,
+];
 
 /// The story of that name.
 pub fn find(name: &str) -> Option<&'static Story> {

@@ -381,8 +381,12 @@ impl<'a, S: Stage> Director<'a, S> {
 
     /// Has the controller's process ended, its power gone, or is it up again?
     fn look_at_controller(&mut self) {
-        if let Some(why) = self.window.take_ended() {
+        let ended = self.window.take_ended();
+        if let Some(why) = &ended {
             tracing::info!(why, "the controller's process ended");
+        }
+        // Without power the process ends too, but that is not how its disk is left.
+        if ended.is_some() && !self.disk.is_dark() {
             self.report.marks.insert(Mark::StoppedOnDiskError);
             self.controller_down(Stop::Kill);
             self.running.controller_restarts(self.now() + Duration::from_secs(2));

@@ -754,7 +754,9 @@ impl State {
 
     /// An agent is about to be gone: its counts are kept.
     fn keep_counts(&mut self, hv: HvId) {
-        let counts = self.counts(hv);
+        let mut counts = self.counts(hv);
+        let open = self.running(hv).map_or(0, |running| running.agent.open_bundles());
+        counts.bundles_lost += open;
         self.hypervisors.get_mut(&hv).into_iter().for_each(|hypervisor| hypervisor.past = counts);
     }
 

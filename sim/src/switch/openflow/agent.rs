@@ -266,6 +266,11 @@ impl Agent {
         std::mem::take(&mut self.output)
     }
 
+    /// How many bundles are open: they are lost if the daemon ends.
+    pub fn open_bundles(&self) -> u64 {
+        self.connections.values().map(|connection| connection.bundles.len() as u64).sum()
+    }
+
     /// Modifications that took effect since the last time.
     pub fn take_writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)

@@ -1,0 +1,23 @@
+//! The controller is down for long: what was forwarded is forwarded, and nothing is wiped when it comes back.
+//!
+//! Killed first, then without power; guests talk all the while, also to guests they had not talked to.
+
+use super::Story;
+use super::telling::*;
+use selvedge_sim::plan::fault::Fault;
+use selvedge_sim::run::report::Mark;
+
+/// The story.
+pub const STORY: Story = Story {
+    name: "controllers-gone",
+    about: "The controller is down for long: what was forwarded is forwarded, and nothing is wiped when it comes back.",
+    source: "OVN: restarts of ovn-controller that flushed flows before new ones were there",
+    marks: &[Mark::ForwardedWithoutController],
+    make: || {
+        network(3, 6)
+            .pings(THERE, 75_000, 250)
+            .fault(THERE + 2_000, Fault::KillController { down_ms: 25_000 })
+            .fault(THERE + 36_000, Fault::PowerCut { down_ms: 20_000 })
+            .heals(80_000)
+    },
+};

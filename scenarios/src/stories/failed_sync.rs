@@ -1,0 +1,24 @@
+//! A sync fails, the controller stops and starts again, and then power is lost.
+//!
+//! What a process cannot sync the operating system may show to the next one, until it is gone for good.
+
+use super::Story;
+use super::telling::*;
+use selvedge_sim::plan::fault::{DiskTrouble, Fault};
+use selvedge_sim::run::report::Mark;
+
+/// The story.
+pub const STORY: Story = Story {
+    name: "failed-sync",
+    about: "A sync fails, the controller stops and starts again, and then power is lost.",
+    source: "seed 9: pages that were clean and not on the disk were trusted; Rebello et al., USENIX ATC 2020",
+    marks: &[Mark::StoppedOnDiskError, Mark::RecoveredFromPowerCut],
+    make: || {
+        network(2, 2)
+            .changes(0, THERE, 50_000, 400)
+            .fault(THERE + 3_000, Fault::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 })
+            .fault(THERE + 12_000, Fault::PowerCutAt { operations: 9, down_ms: 2_000 })
+            .fault(THERE + 20_000, Fault::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 })
+            .fault(THERE + 28_000, Fault::PowerCutAt { operations: 40, down_ms: 2_000 })
+    },
+};
