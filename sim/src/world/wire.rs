@@ -14,6 +14,8 @@ use tokio::io::ReadBuf;
 
 /// Bytes that may be on their way or unread.
 const WINDOW: usize = 64 * 1024;
+/// Most bytes of a packet on a path that is narrow: TCP's payload in an Ethernet frame.
+const PACKET_MAX: usize = 1_448;
 /// Most bytes in one segment.
 const SEGMENT_MAX: usize = 16 * 1024;
 /// First time after which a lost segment is sent again (RFC 6298's lower bound in practice).
@@ -153,6 +155,11 @@ impl Pipe {
         if count == 0 && !data.is_empty() {
             pipe.writer = Some(context.waker().clone());
             return Poll::Pending;
+        }
+        // Where bytes take time, a reader sees the beginning of a message long before its end.
+        let (from, to) = (pipe.from, pipe.to);
+        if core.path(from, to).rate.is_some() {
+            count = count.min(PACKET_MAX);
         }
         if count > 1 && core.network.random_ratio(1, 16) {
             count = core.network.random_range(1..=count);
