@@ -7,6 +7,7 @@
 
 use super::{Encap, HvId};
 use crate::logical::VifId;
+use crate::stage::Ability;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -312,6 +313,39 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What a stage must be able to do for this to mean anything there.
+    pub fn needs(&self) -> Option<Ability> {
+        match self {
+            Fault::CutManagement { way: Way::Up | Way::Down, .. } => Some(Ability::OneWayCuts),
+            Fault::PoorManagement { .. } => Some(Ability::Paths),
+            Fault::ResetManagement { .. } | Fault::ResetClients => Some(Ability::Resets),
+            Fault::PowerCut { .. } | Fault::PowerCutAt { .. } | Fault::RebootHypervisor { .. } => {
+                Some(Ability::PowerCuts)
+            }
+            Fault::PauseController { .. } => Some(Ability::Pauses),
+            Fault::Clock { .. } => Some(Ability::Clocks),
+            Fault::CutManagement { way: Way::Both, .. }
+            | Fault::CutClients { .. }
+            | Fault::Underlay { .. }
+            | Fault::KillController { .. }
+            | Fault::Disk { .. }
+            | Fault::RestartVswitchd { .. }
+            | Fault::RestartOvsdb { .. }
+            | Fault::TableFull { .. }
+            | Fault::FailModification { .. }
+            | Fault::ImpatientBundles { .. }
+            | Fault::SlowSwitch { .. }
+            | Fault::EvictFlow { .. }
+            | Fault::Edit { .. }
+            | Fault::LoseReply { .. }
+            | Fault::RefuseTransaction { .. }
+            | Fault::LateUpdates { .. }
+            | Fault::CacheLag { .. }
+            | Fault::RogueTunnel { .. }
+            | Fault::Garbage { .. } => None,
+        }
+    }
+
     /// Its id in the catalogue.
     pub fn id(&self) -> &'static str {
         match self {

@@ -12,8 +12,10 @@ pub mod shrink;
 pub mod swarm;
 
 use crate::logical::{Mac, Pair, Port, PortId, Switch, SwitchId, VifId};
+use crate::stage::Ability;
 use fault::Fault;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -283,6 +285,15 @@ impl Plan {
         self.steps.push(Step { at_ms, act });
         self.steps.sort_by_key(|step| step.at_ms);
         self
+    }
+
+    /// What a stage must be able to do for all of it to mean something there.
+    pub fn needs(&self) -> BTreeSet<Ability> {
+        let faults = self.steps.iter().filter_map(|step| match &step.act {
+            Act::Fault(fault) => fault.needs(),
+            Act::Api(_) | Act::Guest(_) => None,
+        });
+        faults.collect()
     }
 
     /// The plan in words, one line a step.
