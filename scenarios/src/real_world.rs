@@ -2,6 +2,8 @@
 //!
 //! Start at [`RealWorld::new`].
 
+#![allow(clippy::disallowed_methods, reason = "real switches live in real time")]
+
 use selvedge_sim::testbed::daemon::{Connector, ConnectorKind, Daemon};
 use selvedge_sim::testbed::{Bed, Guest, GuestSpec, VifId};
 use serde_json::{Value, json};

@@ -2,6 +2,8 @@
 //!
 //! Where real switches cannot run these tests say so and pass, unless `SELVEDGE_REQUIRE_OVS=1`.
 
+#![allow(clippy::disallowed_methods, reason = "real switches live in real time")]
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::auth::hash_password;
 use super::{ApiConfig, router};
 use crate::controller;
-use crate::runtime::{HostDisk, Tokio};
+use crate::runtime::{HostDisk, Runtime, Tokio};
 use crate::store::{SNAPSHOT_EVERY, Store};
 use axum::Router;
 use axum::body::Body;
@@ -40,7 +40,7 @@ impl TestServer {
         let (store, nib) =
             Store::open(&HostDisk(directory.path().to_path_buf()), SNAPSHOT_EVERY).expect("an empty store");
         let (handle, core) = controller::run::<Tokio>(store, nib);
-        tokio::spawn(core);
+        Tokio::spawn("core", async move { core.await.expect("the store works") });
         let password_hash = hash_password::<Tokio>(PASSWORD);
         handle.submit(Command::SetUser { name: "admin".into(), password_hash }).await.expect("a user");
         let router = router::<Tokio>(handle, ApiConfig::default()).expect("a router");

@@ -1,5 +1,7 @@
 //! The production runtime. The only file that names tokio's sockets, clock and tasks.
 
+#![allow(clippy::disallowed_methods, reason = "this is what the methods are allowed in")]
+
 use super::{Accepted, Listener, Moment, Runtime};
 use rustls::crypto::SecureRandom;
 use std::future::Future;

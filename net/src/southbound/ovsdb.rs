@@ -451,14 +451,14 @@ mod tests {
         let (store, nib) =
             Store::open(&HostDisk(directory.path().to_path_buf()), SNAPSHOT_EVERY).expect("an empty store");
         let (handle, core) = controller::run::<Tokio>(store, nib);
-        tokio::spawn(core);
+        Tokio::spawn("core", async move { core.await.expect("the store works") });
         let node = Uuid::from_u128(1);
         let config = serde_json::from_value(json!({})).expect("a transport node");
         let create = Command::Create { uuid: node, object: Object::TransportNode(config) };
         handle.submit(create).await.expect("created");
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let shared = Southbound { handle, openflow_port: Some(6653), openflow_plain_port: None };
-        tokio::spawn(async move {
+        Tokio::spawn("driver", async move {
             let at = SocketAddr::from(([192, 0, 2, 1], 6640));
             drive::<Tokio, _>(&shared, Guest { node, peer: at, local: at, encrypted: true, stream: ours }).await;
         });

@@ -11,6 +11,8 @@
 //! `samples` has a flow for each field and action. Without Open vSwitch `printed` and `switch` say that they did not run,
 //! and fail if `SELVEDGE_REQUIRE_OVS` is 1.
 
+#![allow(clippy::disallowed_methods, reason = "real switches live in real time")]
+
 mod bed;
 mod golden;
 mod printed;

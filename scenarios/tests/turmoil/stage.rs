@@ -1,5 +1,7 @@
 //! turmoil as a stage: its hosts, its links, its clock. Start at [`TurmoilStage`].
 
+#![allow(clippy::disallowed_methods, reason = "turmoil's hosts are tokio's runtimes")]
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use selvedge_net::runtime::{Accepted, Listener, Moment, Runtime};

@@ -3,6 +3,8 @@
 //! The state is in a directory in `$TMPDIR`, so that one call finds what another made. What a bed is and can do is in
 //! [`selvedge_sim::testbed`]; this file only reads arguments and prints. Start at [`Verb`].
 
+#![allow(clippy::disallowed_methods, reason = "real switches live in real time")]
+
 use std::error::Error;
 use std::net::IpAddr;
 use std::os::unix::process::CommandExt;

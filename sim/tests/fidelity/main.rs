@@ -21,6 +21,8 @@
 //! - Where a packet gets a second tag and then goes to a controller, or is handled without the datapath's cache, it
 //!   forgets where the IP header is, and writes what is set after that four bytes too early.
 
+#![allow(clippy::disallowed_methods, reason = "real switches live in real time")]
+
 mod bed;
 mod flows;
 mod packets;

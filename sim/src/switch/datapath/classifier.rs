@@ -3,6 +3,11 @@
 //! A table of flows has few different masks, so a lookup costs as many probes as there are masks whose flows could
 //! still win. The hash is fixed and the maps are never walked, so nothing depends on their order.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "with this hasher the order is the same in each process, and nobody iterates"
+)]
+
 use super::super::model::{Field, FieldMatch, Match};
 use super::super::packet::{Key, WORDS};
 use std::collections::{BTreeMap, HashMap};
