@@ -14,7 +14,7 @@ mod reply_lost;
 mod same_addresses;
 mod silent_switch;
 mod table_full;
-mod telling;
+pub mod telling;
 mod two_places;
 
 use selvedge_sim::oracles::Violation;
