@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `many` | many runs on all cores, with a progress line and a summary |
 //! | `one` | one run, with a capture and a timeline if wanted; shrinking |
+//! | `bench` | how much faster than real time a world is |
 //! | `same` | whether two processes see the same |
 //! | `planted` | whether bugs planted on purpose are found |
 //!
@@ -11,6 +12,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "how long a run takes is told to people, and decides nothing")]
 
+mod bench;
 mod many;
 mod one;
 mod planted;
@@ -50,6 +52,8 @@ enum Verb {
     Scenario(many::Scenario),
     /// Play seeds in two processes, and name the first event in which they differ
     Determinism(same::Determinism),
+    /// How much faster than real time a world is, on one core
+    Bench(bench::Bench),
     /// Plant bugs, one at a time, and see that they are found
     Planted(planted::Planted),
     /// Print the trace of a seed: for `determinism`
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Verb::List { json } => many::list(json),
         Verb::Scenario(scenario) => scenario.go(),
         Verb::Determinism(determinism) => determinism.go(),
+        Verb::Bench(bench) => bench.go(),
         Verb::Planted(planted) => planted.go(),
         Verb::Trace { seed, to } => same::trace(seed, &to),
     };
