@@ -3,7 +3,7 @@
 use super::director::Director;
 use super::intent::Intent;
 use super::lines;
-use super::plant::Plant;
+use super::plant::{Plant, Version};
 use super::report::{Mark, Report};
 use crate::logical::{Port, VifId};
 use crate::oracles::identifiers::Numbers;
@@ -14,6 +14,7 @@ use crate::plan::{HvId, Plan};
 use crate::stage::Stage;
 use hyper::Method;
 use selvedge_core::compile::Engine;
+use selvedge_core::ids::Revision;
 use selvedge_net::controller::{Handle, State};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub(super) struct Checks {
     next_numbers: Duration,
     numbers: Numbers,
     down_since: Option<Duration>,
+    /// What was found to be the same: the NIB's revision, and the version of a switch's tables.
+    compared: BTreeMap<HvId, (Revision, Version)>,
     /// Tables while no controller was up.
     alone: BTreeMap<HvId, Lines>,
 }
@@ -51,6 +54,7 @@ impl Checks {
             next_numbers: Duration::ZERO,
             numbers: Numbers::default(),
             down_since: None,
+            compared: BTreeMap::new(),
             alone: BTreeMap::new(),
         }
     }
@@ -63,6 +67,7 @@ impl Checks {
     /// The controller is up again.
     pub fn controller_up(&mut self) {
         self.down_since = None;
+        self.compared.clear();
         self.alone.clear();
     }
 
@@ -96,7 +101,35 @@ impl Checks {
         }
         if now >= self.next_compare {
             self.next_compare = now + COMPARE_EVERY;
-            compare(now, handle, intent, plant, report);
+            self.compare(now, handle, intent, plant, report);
+        }
+    }
+
+    /// What is said to be realised is compared with what is, for every transport node.
+    fn compare(&mut self, now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
+        let hvs: Vec<HvId> = plant.with(|state| state.hypervisors.keys().copied().collect());
+        for hv in hvs {
+            let Some(node) = intent.node_uuid(hv).and_then(|uuid| uuid.parse().ok()) else { continue };
+            let suspect = plant.with(|state| state.judge.is_suspect(hv));
+            let version = (handle.read(|state| state.nib.revision()), plant.version(hv));
+            if !suspect && self.compared.get(&hv) == Some(&version) {
+                continue;
+            }
+            let Some(desired) = handle.read(|state| said_to_hold(state, node)) else { continue };
+            let held = plant.tables(hv);
+            if desired == held {
+                self.compared.insert(hv, version);
+            }
+            // What is being taken out of service may be said to hold everything for the last time.
+            let served = intent.node_serves(hv);
+            if desired == held && served {
+                let repaired = plant.with(|state| state.judge.trust(hv, now));
+                if repaired {
+                    report.marks.insert(Mark::EditRepaired);
+                }
+            } else if desired != held && !suspect {
+                report.violations.extend(realised::judge("C7", now, hv, &desired, &held));
+            }
         }
     }
 
@@ -159,27 +192,6 @@ fn said_to_hold(state: &State, node: Uuid) -> Option<Lines> {
     let known = state.nodes.get(&node).filter(|known| known.connected())?;
     let holds = known.realised(state.nib.revision()) == Some(state.nib.revision());
     holds.then(|| lines::desired(&state.engine.desired(record.number)))
-}
-
-/// What is said to be realised is compared with what is, for every transport node.
-fn compare(now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
-    let hvs: Vec<HvId> = plant.with(|state| state.hypervisors.keys().copied().collect());
-    for hv in hvs {
-        let Some(node) = intent.node_uuid(hv).and_then(|uuid| uuid.parse().ok()) else { continue };
-        let Some(desired) = handle.read(|state| said_to_hold(state, node)) else { continue };
-        let held = plant.tables(hv);
-        let suspect = plant.with(|state| state.judge.is_suspect(hv));
-        // What is being taken out of service may be said to hold everything for the last time.
-        let served = intent.node_serves(hv);
-        if desired == held && served {
-            let repaired = plant.with(|state| state.judge.trust(hv, now));
-            if repaired {
-                report.marks.insert(Mark::EditRepaired);
-            }
-        } else if desired != held && !suspect {
-            report.violations.extend(realised::judge("C7", now, hv, &desired, &held));
-        }
-    }
 }
 
 /// What is not yet as it should be, in words; nothing if all is.

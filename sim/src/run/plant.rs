@@ -61,6 +61,13 @@ pub struct Hypervisor {
     past: agent::Counts,
 }
 
+/// Which tables a switch has; see [`Plant::version`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    lives: u64,
+    changes: Option<u64>,
+}
+
 /// Everything physical.
 #[derive(Debug)]
 pub struct State {
@@ -725,6 +732,13 @@ impl Plant {
             let flows = program.tables.iter().map(|(_, entry)| &*entry.flow);
             lines::held(flows, program.groups.iter().map(|(id, entry)| (id, &*entry.group)))
         })
+    }
+
+    /// While this is the same, so are a switch's tables.
+    pub fn version(&self, hv: HvId) -> Version {
+        let mut state = self.state();
+        let lives = state.hypervisors[&hv].switch.lives();
+        Version { lives, changes: state.running(hv).map(|running| running.bridge.changes()) }
     }
 
     /// What a switch has been told so far.

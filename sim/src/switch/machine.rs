@@ -143,6 +143,11 @@ impl Switch {
         self.vswitchd.is_some()
     }
 
+    /// How often the daemon was started.
+    pub fn lives(&self) -> u64 {
+        self.lives
+    }
+
     /// Whether no connection is open: nobody tells it anything.
     pub fn is_alone(&self) -> bool {
         self.up.is_empty()

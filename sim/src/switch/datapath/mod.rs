@@ -125,6 +125,7 @@ pub struct Bridge {
     pub fragments: Fragments,
     /// A fault: how long packets are handled by what the tables said before a change.
     pub cache_lag: Duration,
+    changes: u64,
     /// Packets that ended because they went round too often.
     pub aborted: u64,
 }
@@ -174,7 +175,13 @@ impl Bridge {
         if !self.cache_lag.is_zero() && self.stale.as_ref().is_none_or(|(until, _)| *until <= now) {
             self.stale = Some((now + self.cache_lag, Box::new(self.program.clone())));
         }
+        self.changes += 1;
         &mut self.program
+    }
+
+    /// How often flows or groups may have been changed: what they are is the same while this is.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Flows and groups as packets see them.
