@@ -1,5 +1,6 @@
-//! Stories of trouble, one file each: on real switches in `tests/real_switches`, and seeded in a simulated world later.
+//! Stories of trouble, one file each: in simulated worlds ([`stories`]), and on real switches (`tests/real_switches`).
 //!
+//! `cargo sim` plays the stories and seeds in our own world, `tests/turmoil` plays the stories in turmoil's.
 //! [`RealWorld`] is where the real-switch stories start: hypervisors with Open vSwitch, and the controller under test.
 //! Run them as root, with `openvswitch-switch` and `iproute2` installed: `cargo test --workspace --test real_switches`.
 
