@@ -42,6 +42,8 @@ pub enum Input {
     Closed(u64),
     /// Somebody connected to the database.
     Accepted(u64),
+    /// Somebody connected to a bridge, as ovs-ofctl does: to speak OpenFlow.
+    AcceptedByBridge(String, u64),
     /// Bytes of a connection.
     Received(u64, Vec<u8>),
     /// A frame of a device.
@@ -282,6 +284,10 @@ impl Switch {
             Input::Accepted(conn) => {
                 self.open.insert(conn, Purpose::Manager(String::new()));
                 self.server.connected(now, conn);
+            }
+            Input::AcceptedByBridge(bridge, conn) => {
+                self.vswitchd.iter_mut().for_each(|daemon| daemon.connected(now, &bridge, conn));
+                self.open.insert(conn, Purpose::Controller { bridge, target: String::new() });
             }
             Input::Closed(conn) => self.closed(now, conn),
             Input::Received(conn, bytes) => match self.open.get(&conn) {

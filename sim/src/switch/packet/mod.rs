@@ -1,7 +1,7 @@
 //! Packets as bytes, and what a switch reads from them and writes into them.
 //!
-//! [`parse`] reads a frame into a [`Key`], which has a place for every field that a flow can match; actions change the
-//! key, and [`commit`] writes what changed back into the bytes, with the checksums that depend on it. So the bytes are
+//! [`parse()`] reads a frame into a [`Key`], which has a place for every field that a flow can match; actions change the
+//! key, and [`commit()`] writes what changed back into the bytes, with the checksums that depend on it. So the bytes are
 //! touched once for each output, as in Open vSwitch, whose `flow.c` and `packets.c` this follows in what it accepts:
 //! a header that is short or lies about its length leaves the fields of its layer zero, and nothing here panics.
 //!
