@@ -24,10 +24,11 @@ use selvedge_core::ids::Revision;
 use selvedge_net::controller::Handle;
 use selvedge_net::runtime::{Moment, Runtime};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// The controller's host.
 pub const CONTROLLER: &str = "controller";
@@ -452,24 +453,18 @@ impl<'a, S: Stage> Director<'a, S> {
     /// What is said to be realised makes what it replaced unlawful.
     fn look_at_realisation(&mut self, handle: &Handle) {
         let now = self.now();
-        let nodes: BTreeMap<HvId, String> =
-            self.hvs().filter_map(|hv| Some((hv, self.intent.node_uuid(hv)?.to_string()))).collect();
-        let (revision, nobody_late, seen) = handle.read(|state| {
+        let (intent, going) = (&self.intent, &mut self.going);
+        let (revision, nobody_late) = handle.read(|state| {
             let revision = state.nib.revision();
-            let seen: BTreeSet<(String, String)> = state
-                .nib
-                .nodes()
-                .iter()
-                .flat_map(|(uuid, node)| node.vifs.iter().map(move |vif| (uuid.to_string(), vif.clone())))
-                .collect();
-            (revision, state.late(Revision(0), revision).is_empty(), seen)
-        });
-        for ((vif, hv), noticed) in &mut self.going {
-            let still = nodes.get(hv).is_some_and(|node| seen.contains(&(node.clone(), vif.to_string())));
-            if noticed.is_none() && !still {
-                *noticed = Some(revision.0);
+            for ((vif, hv), noticed) in going.iter_mut().filter(|(_, noticed)| noticed.is_none()) {
+                let node = intent.node_uuid(*hv).and_then(|uuid| uuid.parse::<Uuid>().ok());
+                let node = node.and_then(|uuid| state.nib.nodes().get(&uuid));
+                if !node.is_some_and(|node| node.vifs.contains(&vif.to_string())) {
+                    *noticed = Some(revision.0);
+                }
             }
-        }
+            (revision, state.late(Revision(0), revision).is_empty())
+        });
         if !nobody_late {
             return;
         }

@@ -150,7 +150,10 @@ impl Writer<'_> {
                 _ => None,
             };
             if let (Some(field), 8) = (field, length) {
-                self.address(field, option + 2, 6, true);
+                // Of options that come twice nothing was read: what was not set stays as it is.
+                if self.changed(field) {
+                    self.address(field, option + 2, 6, true);
+                }
                 break;
             }
             if length > self.layout.end - option {
