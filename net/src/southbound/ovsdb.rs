@@ -112,8 +112,8 @@ impl Refusals {
         pause
     }
 
-    /// The time for another attempt has come.
-    fn over(&mut self, now: Moment) -> bool {
+    /// Whether the time for an attempt has come.
+    fn may_try(&mut self, now: Moment) -> bool {
         if self.until.is_some_and(|until| until <= now) {
             self.until = None;
         }
@@ -136,7 +136,7 @@ impl Driver {
                 biased;
                 () = timer => self.session.tick(R::now()),
                 () = another_attempt => {
-                    self.refusals.over(R::now());
+                    self.refusals.may_try(R::now());
                     if let Err(why) = self.look::<R>().await {
                         return why;
                     }
@@ -275,7 +275,7 @@ impl Driver {
 
     /// Makes the switch what it should be.
     fn configure<R: Runtime>(&mut self, record: &NodeRecord, vswitch: &Vswitch) {
-        if self.in_flight.is_some() || !record.config.admin_status_enabled || !self.refusals.over(R::now()) {
+        if self.in_flight.is_some() || !record.config.admin_status_enabled || !self.refusals.may_try(R::now()) {
             return;
         }
         let problem = match self.desired(record, vswitch) {
@@ -441,6 +441,20 @@ mod tests {
             let bytes = codec::encode(&Message::Response { id, outcome: Ok(result) });
             self.stream.write_all(&bytes).await.expect("sent");
         }
+    }
+
+    #[test]
+    fn a_switch_that_refuses_is_left_alone_for_longer_each_time() {
+        let mut refusals = Refusals::default();
+        let (mut now, mut attempts) = (Duration::ZERO, 0);
+        while now < Duration::from_secs(60) {
+            assert!(refusals.may_try(now));
+            attempts += 1;
+            let pause = refusals.refused(now);
+            assert!(!refusals.may_try(now + pause - Duration::from_nanos(1)));
+            now += pause;
+        }
+        assert_eq!(attempts, 12, "0.1 s, doubling up to 10 s");
     }
 
     /// A switch that says nothing of its own accord: what its first answer calls for must come all the same, and not

@@ -1,6 +1,6 @@
 //! A switch's database refuses one change of its configuration after another.
 //!
-//! Each is tried again after a pause that grows, and in the end the switch is as it should be.
+//! Each is tried again, and in the end the switch is as it should be; that the pause between attempts grows is tested at the driver.
 
 use super::Story;
 use super::telling::*;

@@ -212,7 +212,7 @@ impl<'a, S: Stage> Director<'a, S> {
             (0, false) => bytes.splice(..0, [6, 0, 0, 8, 0, 0, 0, 1, 6, 19, 0, 24]).for_each(drop),
             _ => {}
         }
-        self.report.marks.insert(Mark::GarbageRefused);
+        self.report.marks.insert(Mark::GarbageSent);
         self.plant.garbage(hv, SocketAddr::new(CONTROLLER_IP, port), bytes);
     }
 

@@ -56,8 +56,8 @@ pub enum Mark {
     PortNumberChanged,
     /// A transport node was taken out of service.
     NodeDisabled,
-    /// A peer that spoke no protocol was turned away.
-    GarbageRefused,
+    /// A peer sent bytes that are no protocol.
+    GarbageSent,
     /// A ping was answered while no controller was up.
     ForwardedWithoutController,
     /// The world converged after faults.
@@ -87,7 +87,7 @@ impl Mark {
         Mark::ReplyLost,
         Mark::PortNumberChanged,
         Mark::NodeDisabled,
-        Mark::GarbageRefused,
+        Mark::GarbageSent,
         Mark::ForwardedWithoutController,
         Mark::Converged,
     ];
