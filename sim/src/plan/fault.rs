@@ -24,6 +24,7 @@ pub const UNSAID: &[(&str, &str)] = &[
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
     ("D4, D10", "one file, written by one store: misdirected writes are left to its checksums"),
     ("S7", "no flow sends packets to a controller"),
+    ("S10 for long", "a transaction is refused once at a time, and no oracle bounds how often one is tried"),
     ("S13", "every switch has the features of the newest"),
     ("S14", "no flow uses the connection tracker yet"),
     ("G1-G8", "there are no gateways and service nodes yet"),
