@@ -259,19 +259,24 @@ impl<'a, S: Stage> Director<'a, S> {
             self.next_own += 1;
             let id = self.next_own;
             self.call(Call { id, method: method.clone(), path: path.to_string(), body: bytes.clone() });
-            for _ in 0..200 {
-                self.wait(SLICE).await;
-                match self.own.remove(&id) {
-                    Some(Ended::Answered { body, .. }) => return body,
-                    Some(Ended::NotSent(why) | Ended::Unknown(why)) => {
-                        last = why;
-                        break;
-                    }
-                    None => {}
-                }
+            match self.answer_to(id).await {
+                Some(Ended::Answered { body, .. }) => return body,
+                Some(Ended::NotSent(why) | Ended::Unknown(why)) => last = why,
+                None => {}
             }
         }
         json!({"error": last})
+    }
+
+    /// How a call of the harness itself ended, if it did within 20 seconds.
+    async fn answer_to(&mut self, id: u64) -> Option<Ended> {
+        for _ in 0..200 {
+            self.wait(SLICE).await;
+            if let Some(ended) = self.own.remove(&id) {
+                return Some(ended);
+            }
+        }
+        None
     }
 
     fn call(&mut self, call: Call) {

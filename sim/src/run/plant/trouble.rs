@@ -29,7 +29,8 @@ impl Plant {
             let troubles = state.weather.entry((from, to)).or_default();
             match trouble {
                 Some(trouble) => troubles.push(trouble),
-                None => _ = (!troubles.is_empty()).then(|| troubles.remove(0)),
+                // Of several at a time the last decides when all end.
+                None => troubles.clear(),
             }
             let weather = troubles.iter().fold(state.climate.clone(), |weather, trouble| worse(weather, *trouble));
             state.underlay.set_weather(tunnel_end(from), tunnel_end(to), Some(weather));
