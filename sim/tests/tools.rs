@@ -113,6 +113,14 @@ impl Listening {
         self.tool("ovs-vsctl", &[&[database.as_str()], arguments].concat())
     }
 
+    /// Makes bridge br0, with port int0 of number 7.
+    fn make_bridge(&self) -> Result<(), String> {
+        let secure = ["add-br", "br0", "--", "set", "Bridge", "br0", "fail_mode=secure"];
+        let port = ["add-port", "br0", "int0", "--", "set", "Interface", "int0", "type=internal", "ofport_request=7"];
+        self.vsctl(&secure)?;
+        self.vsctl(&port).map(drop)
+    }
+
     fn ofctl(&self, verb: &str, arguments: &[&str]) -> Result<String, String> {
         let bridge = format!("tcp:{}", self.bridge);
         self.tool("ovs-ofctl", &[&["-O", "OpenFlow15", verb, bridge.as_str()], arguments].concat())
@@ -132,18 +140,7 @@ fn listening() -> Option<Listening> {
 #[test]
 fn ovs_vsctl_configures_a_simulated_switch() -> Result<(), String> {
     let Some(switch) = listening() else { return Ok(()) };
-    switch.vsctl(&["add-br", "br0", "--", "set", "Bridge", "br0", "fail_mode=secure"])?;
-    switch.vsctl(&[
-        "add-port",
-        "br0",
-        "int0",
-        "--",
-        "set",
-        "Interface",
-        "int0",
-        "type=internal",
-        "ofport_request=7",
-    ])?;
+    switch.make_bridge()?;
     assert_eq!(switch.vsctl(&["list-ports", "br0"])?, "int0\n");
     assert_eq!(switch.vsctl(&["get", "Interface", "int0", "ofport"])?, "7\n");
     switch.vsctl(&["set", "Interface", "int0", "external_ids:iface-id=vif-1", "external_ids:a=b"])?;
@@ -165,18 +162,7 @@ fn ovs_vsctl_configures_a_simulated_switch() -> Result<(), String> {
 #[test]
 fn ovs_ofctl_programs_a_simulated_switch() -> Result<(), String> {
     let Some(switch) = listening() else { return Ok(()) };
-    switch.vsctl(&["add-br", "br0", "--", "set", "Bridge", "br0", "fail_mode=secure"])?;
-    switch.vsctl(&[
-        "add-port",
-        "br0",
-        "int0",
-        "--",
-        "set",
-        "Interface",
-        "int0",
-        "type=internal",
-        "ofport_request=7",
-    ])?;
+    switch.make_bridge()?;
     let flow = "table=3,priority=9,tcp,reg0=0x5/0xff,nw_dst=10.0.0.0/8,actions=set_field:0x2->reg1,resubmit(,4)";
     switch.ofctl("add-flow", &[flow])?;
     switch.ofctl("add-group", &["group_id=5,type=all,bucket=bucket_id:1,actions=output:7"])?;
