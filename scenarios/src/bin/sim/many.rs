@@ -69,7 +69,7 @@ impl Run {
         }
         for (_, report) in went.failed.iter().skip(SHRUNK_MAX) {
             eprint!("{}", report.in_words());
-            eprintln!("again: cargo sim replay {}\n", report.seed);
+            eprintln!("again: cargo sim replay {}{}\n", report.seed, one::lie_told(&options));
         }
         went.show(self.json)?;
         Ok(went.failed.is_empty())

@@ -10,6 +10,7 @@ use selvedge_sim::run::director::{Lie, Options};
 use selvedge_sim::run::report::Report;
 use selvedge_sim::run::{capture, in_our_world};
 use selvedge_sim::world::time_on_this_thread;
+use serde_json::json;
 use std::error::Error;
 use std::fmt;
 use std::fs;
@@ -129,6 +130,11 @@ impl Shrink {
     }
 }
 
+/// What makes a command tell the same lie.
+pub fn lie_told(options: &Options) -> String {
+    options.lie.map_or(String::new(), |lie| format!(" --lie {}", json!(lie).as_str().unwrap_or_default()))
+}
+
 /// Says what failed and how to see it again, made small first; its plan is left in a file.
 pub fn show_failure(
     plan: &Plan,
@@ -150,9 +156,12 @@ pub fn show_failure(
     let file = format!("{PLANS}/{}.json", plan.name.replace(' ', "-"));
     fs::write(&file, serde_json::to_string_pretty(&small)?)?;
     eprintln!("{words}\n{}", small.in_words());
-    eprintln!("again: {again}");
+    let lie = lie_told(options);
+    eprintln!("again: {again}{lie}");
     if tries > 0 {
-        eprintln!("again, the small one: cargo sim replay {file} --timeline what-happened.txt --pcap packets.pcapng");
+        eprintln!(
+            "again, the small one: cargo sim replay {file}{lie} --timeline what-happened.txt --pcap packets.pcapng"
+        );
     }
     eprintln!();
     Ok(())
