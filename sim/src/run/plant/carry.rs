@@ -73,6 +73,7 @@ impl Plant {
                     let Ok(mut stream) = R::connect(to).await else { return };
                     // Whether it is taken is the controller's business.
                     let _ = stream.write_all(&bytes).await;
+                    let _ = stream.flush().await;
                     R::sleep(Duration::from_secs(20)).await;
                 });
             }
@@ -101,7 +102,13 @@ impl Plant {
                     Ok(0) | Err(_) => break,
                 },
                 written = writer.write(&pending), if !pending.is_empty() => match written {
-                    Ok(count @ 1..) => _ = pending.drain(..count),
+                    Ok(count @ 1..) => {
+                        pending.drain(..count);
+                        // Some streams keep what is written until they are asked not to.
+                        if writer.flush().await.is_err() {
+                            break;
+                        }
+                    }
                     Ok(0) | Err(_) => break,
                 },
                 more = outgoing.recv(), if pending.len() < 64 * 1024 => match more {
