@@ -1,4 +1,6 @@
-//! A real Open vSwitch in a folder of its own, with ports that are sockets.
+//! A real Open vSwitch in a folder of its own: only its database, or a switch too, or one with ports that are sockets.
+//!
+//! Start at [`Daemons`].
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -25,43 +27,49 @@ fn is_installed() -> bool {
     is_there
 }
 
-/// A running switch with its ports; both processes end with it.
-pub struct Bed {
+/// Running daemons; they end with it.
+pub struct Daemons {
     processes: Vec<Child>,
-    ports: Vec<UnixStream>,
-    marks: u32,
     folder: TempDir,
 }
 
-impl Bed {
-    /// Starts a switch with ports 1 to `ports`, if Open vSwitch is installed.
-    pub fn start(ports: u32) -> Option<Bed> {
+/// A running switch with its ports.
+pub struct Bed {
+    daemons: Daemons,
+    ports: Vec<UnixStream>,
+    marks: u32,
+}
+
+impl Daemons {
+    /// Starts a database with nothing in it, if Open vSwitch is installed.
+    pub fn database() -> Option<Daemons> {
         if !is_installed() {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("fd").tempdir_in("/tmp").expect("a temporary folder");
-        let mut bed = Bed { processes: Vec::new(), ports: Vec::new(), marks: 0, folder };
-        bed.run("ovsdb-tool", &["create", &bed.path("conf.db"), SCHEMA]).expect("a database");
-        let database = format!("unix:{}", bed.path("db.sock"));
-        bed.spawn("ovsdb-server", &[&bed.path("conf.db"), &format!("--remote=p{database}"), "--unixctl=db.ctl"]);
-        await_file(bed.path("db.sock").as_ref());
-        bed.run("ovs-vsctl", &["--no-wait", "init"]).expect("a row for the switch");
-        let control = format!("--unixctl={}", bed.path("ctl"));
+        let mut daemons = Daemons { processes: Vec::new(), folder };
+        daemons.run("ovsdb-tool", &["create", &daemons.path("conf.db"), SCHEMA]).expect("a database");
+        let remote = format!("--remote=punix:{}", daemons.path("db.sock"));
+        daemons.spawn("ovsdb-server", &[&daemons.path("conf.db"), &remote, "--unixctl=db.ctl"]);
+        await_file(daemons.path("db.sock").as_ref());
+        Some(daemons)
+    }
+
+    /// Starts a switch with a bridge, which forwards nothing by itself, if Open vSwitch is installed.
+    pub fn switch() -> Option<Daemons> {
+        let mut daemons = Daemons::database()?;
+        daemons.run("ovs-vsctl", &["--no-wait", "init"]).expect("a row for the switch");
+        let (database, control) = (format!("unix:{}", daemons.path("db.sock")), daemons.path("ctl"));
+        let control = format!("--unixctl={control}");
         let dummy = ["--enable-dummy=system", "--disable-system", "--disable-system-route", control.as_str()];
-        bed.spawn("ovs-vswitchd", &[&[database.as_str()], dummy.as_slice()].concat());
-        bed.vsctl(&["add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=dummy", "fail_mode=secure"]);
-        for number in 1..=ports {
-            let name = format!("p{number}");
-            let socket = format!("options:pstream=punix:{}", bed.path(&name));
-            let request = format!("ofport_request={number}");
-            let interface = ["--", "set", "Interface", &name, "type=dummy", &request, &socket];
-            bed.vsctl(&[&["add-port", BRIDGE, &name], interface.as_slice()].concat());
-            await_file(bed.path(&name).as_ref());
-            let stream = UnixStream::connect(bed.path(&name)).expect("the port listens");
-            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
-            bed.ports.push(stream);
-        }
-        Some(bed)
+        daemons.spawn("ovs-vswitchd", &[&[database.as_str()], dummy.as_slice()].concat());
+        daemons.vsctl(&["add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=dummy", "fail_mode=secure"]);
+        Some(daemons)
+    }
+
+    /// A connection to the database.
+    pub fn to_database(&self) -> UnixStream {
+        UnixStream::connect(self.path("db.sock")).expect("the database listens")
     }
 
     fn path(&self, name: &str) -> String {
@@ -91,7 +99,8 @@ impl Bed {
         }
     }
 
-    fn vsctl(&self, arguments: &[&str]) {
+    /// Has `ovs-vsctl` do something, and waits until the switch has done it.
+    pub fn vsctl(&self, arguments: &[&str]) {
         self.run("ovs-vsctl", &[["--timeout=20"].as_slice(), arguments].concat()).expect("it is done");
     }
 
@@ -99,14 +108,33 @@ impl Bed {
         let control = format!("--target={}", self.path("ctl"));
         self.run("ovs-appctl", &[[control.as_str()].as_slice(), arguments].concat())
     }
+}
+
+impl Bed {
+    /// Starts a switch with ports 1 to `ports`, if Open vSwitch is installed.
+    pub fn start(ports: u32) -> Option<Bed> {
+        let mut bed = Bed { daemons: Daemons::switch()?, ports: Vec::new(), marks: 0 };
+        for number in 1..=ports {
+            let name = format!("p{number}");
+            let path = bed.daemons.path(&name);
+            let (socket, request) = (format!("options:pstream=punix:{path}"), format!("ofport_request={number}"));
+            let interface = ["--", "set", "Interface", &name, "type=dummy", &request, &socket];
+            bed.daemons.vsctl(&[&["add-port", BRIDGE, &name], interface.as_slice()].concat());
+            await_file(path.as_ref());
+            let stream = UnixStream::connect(path).expect("the port listens");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+            bed.ports.push(stream);
+        }
+        Some(bed)
+    }
 
     /// Replaces all flows and groups, and forgets what was decided and tracked before.
     pub fn load(&mut self, bundle: &str) -> Result<(), String> {
-        std::fs::write(self.path("bundle"), bundle).expect("a file");
+        std::fs::write(self.daemons.path("bundle"), bundle).expect("a file");
         // What was decided by the old flows is counted, and learnt from, when it is forgotten: so before the new ones come.
         self.forget_decisions();
-        let management = format!("unix:{}", self.path(&format!("{BRIDGE}.mgmt")));
-        self.run("ovs-ofctl", &["-O", "OpenFlow15", "bundle", &management, &self.path("bundle")])?;
+        let management = format!("unix:{}", self.daemons.path(&format!("{BRIDGE}.mgmt")));
+        self.daemons.run("ovs-ofctl", &["-O", "OpenFlow15", "bundle", &management, &self.daemons.path("bundle")])?;
         self.control("dpctl/flush-conntrack");
         self.forget_decisions();
         Ok(())
@@ -119,7 +147,7 @@ impl Bed {
 
     /// Tells the daemon something by its control socket, which is faster than by `ovs-appctl`.
     fn control(&self, method: &str) {
-        let mut stream = UnixStream::connect(self.path("ctl")).expect("the daemon listens");
+        let mut stream = UnixStream::connect(self.daemons.path("ctl")).expect("the daemon listens");
         let request = serde_json::json!({ "id": 0, "method": method, "params": [] });
         stream.write_all(request.to_string().as_bytes()).expect("the daemon takes a request");
         let answer = serde_json::Deserializer::from_reader(stream).into_iter::<serde_json::Value>().next();
@@ -130,14 +158,14 @@ impl Bed {
     /// What Open vSwitch says it does with a packet.
     pub fn trace(&self, port: u32, packet: &[u8]) -> String {
         let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
-        let trace = self.appctl(&["ofproto/trace", BRIDGE, &format!("in_port={port}"), &hex]);
+        let trace = self.daemons.appctl(&["ofproto/trace", BRIDGE, &format!("in_port={port}"), &hex]);
         trace.unwrap_or_else(|error| error)
     }
 
     /// The flows that Open vSwitch has now.
     pub fn flows(&self) -> String {
-        let management = format!("unix:{}", self.path(&format!("{BRIDGE}.mgmt")));
-        let dump = self.run("ovs-ofctl", &["-O", "OpenFlow15", "dump-flows", &management]);
+        let management = format!("unix:{}", self.daemons.path(&format!("{BRIDGE}.mgmt")));
+        let dump = self.daemons.run("ovs-ofctl", &["-O", "OpenFlow15", "dump-flows", &management]);
         dump.unwrap_or_else(|error| error)
     }
 
@@ -163,7 +191,7 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for Daemons {
     fn drop(&mut self) {
         for process in self.processes.iter_mut().rev() {
             // It may have ended by itself; the test has failed by then.

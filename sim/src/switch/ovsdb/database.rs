@@ -20,8 +20,6 @@ pub struct Database {
     pub schema: Arc<Schema>,
     pub(super) tables: Tables,
     rng: ChaCha8Rng,
-    /// Names the last change.
-    pub(super) last_change: Uuid,
 }
 
 /// What a transaction changed: the rows before and after, by table and row.
@@ -32,7 +30,7 @@ impl Database {
     pub fn new(rng: ChaCha8Rng) -> Database {
         let schema = Arc::new(Schema::open_vswitch());
         let tables = schema.tables.keys().map(|name| (name.clone(), BTreeMap::new())).collect();
-        let mut database = Database { schema, tables, rng, last_change: Uuid::nil() };
+        let mut database = Database { schema, tables, rng };
         let (uuid, row) = (database.draw_uuid(), database.default_row("Open_vSwitch"));
         database.tables.get_mut("Open_vSwitch").expect("the schema has it").insert(uuid, Arc::new(row));
         database
@@ -66,15 +64,15 @@ impl Database {
 
     /// Makes a draft of the tables the truth, if it is sound; what nothing refers to any more is gone then.
     pub(super) fn commit(&mut self, mut draft: Tables) -> Result<Changes, Refused> {
-        drop_weak_references(&self.schema, &mut draft)?;
-        collect_garbage(&self.schema, &mut draft);
-        drop_weak_references(&self.schema, &mut draft)?;
+        // In the order in which ovsdb-server finds fault (`ovsdb_txn_precommit`).
         check_references(&self.schema, &draft)?;
-        check_tables(&self.schema, &draft)?;
+        collect_garbage(&self.schema, &mut draft);
+        check_sizes(&self.schema, &draft)?;
+        drop_weak_references(&self.schema, &mut draft)?;
+        check_indexes(&self.schema, &draft)?;
         let changes = difference(&self.tables, &draft);
         if !changes.is_empty() {
             self.tables = draft;
-            self.last_change = self.draw_uuid();
         }
         Ok(changes)
     }
@@ -184,13 +182,20 @@ fn check_references(schema: &Schema, tables: &Tables) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_tables(schema: &Schema, tables: &Tables) -> Result<(), Refused> {
+fn check_sizes(schema: &Schema, tables: &Tables) -> Result<(), Refused> {
     for (name, table) in &schema.tables {
-        let rows = &tables[name];
-        if rows.len() > table.rows_max {
-            let what = format!("{name} has {} rows, and may have {}", rows.len(), table.rows_max);
+        let count = tables[name].len();
+        if count > table.rows_max {
+            let what = format!("{name} has {count} rows, and may have {}", table.rows_max);
             return Err(Refused("constraint violation", what));
         }
+    }
+    Ok(())
+}
+
+fn check_indexes(schema: &Schema, tables: &Tables) -> Result<(), Refused> {
+    for (name, table) in &schema.tables {
+        let rows = &tables[name];
         for index in &table.indexes {
             let mut seen = BTreeSet::new();
             for row in rows.values() {

@@ -2,11 +2,13 @@
 //!
 //! Start at [`Database::transact`].
 
+use super::condition::Condition;
 use super::database::{Changes, Database, Row, Tables};
-use super::schema::{Column, Kind};
+use super::mutation::Mutation;
+use super::schema::Column;
 use super::value::{Atom, Refused, Value};
-use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -27,16 +29,18 @@ impl Database {
     pub(super) fn transact(&mut self, operations: &[Json]) -> (Vec<Json>, Changes) {
         let mut draft = Draft { tables: self.tables.clone(), names: BTreeMap::new(), database: self };
         // Names may be used before the row that they are of.
-        for name in operations.iter().filter_map(|operation| operation["uuid-name"].as_str()) {
-            let uuid = draft.database.draw_uuid();
-            draft.names.insert(name.to_string(), uuid);
+        for operation in operations {
+            if let Some(name) = operation["uuid-name"].as_str() {
+                let uuid = given_uuid(operation).unwrap_or_else(|| draft.database.draw_uuid());
+                draft.names.insert(name.to_string(), uuid);
+            }
         }
         let mut results = Vec::new();
         for operation in operations {
             match draft.execute(operation) {
                 Ok(result) => results.push(result),
                 Err(refused) => {
-                    results.push(error(&refused));
+                    results.push(refused.json());
                     results.resize(operations.len(), Json::Null);
                     return (results, Changes::new());
                 }
@@ -46,15 +50,16 @@ impl Database {
         match self.commit(tables) {
             Ok(changes) => (results, changes),
             Err(refused) => {
-                results.push(error(&refused));
+                results.push(refused.json());
                 (results, Changes::new())
             }
         }
     }
 }
 
-fn error(Refused(kind, details): &Refused) -> Json {
-    json!({"error": kind, "details": details})
+/// A new row's UUID, where the client chooses it (ovsdb-server(7), section 5.2.1).
+fn given_uuid(operation: &Json) -> Option<Uuid> {
+    operation["uuid"].as_str()?.parse().ok()
 }
 
 impl Draft<'_> {
@@ -90,21 +95,37 @@ impl Draft<'_> {
         if name == "_uuid" { Ok(Column::of_uuid()) } else { self.column(table, name) }
     }
 
-    fn read(&self, column: &Column, json: &Json, any_size: bool) -> Result<Value, Refused> {
-        Value::read(column, json, &|name| self.names.get(name).copied(), any_size)
+    /// The row that a name stands for. One that no operation gives to a row stands for a row that is not there, which is
+    /// wrong only where rows must be.
+    fn named(&self, name: &str) -> Uuid {
+        let nobody =
+            || Uuid::from_u128(name.bytes().fold(1, |sum, byte| sum * 257 % u128::from(u64::MAX) + u128::from(byte)));
+        self.names.get(name).copied().unwrap_or_else(nobody)
+    }
+
+    /// Whether a table has all of these columns, which an operation wants to look at.
+    fn check_columns(&self, table: &str, names: &[&str]) -> Result<(), Refused> {
+        let is_known = |name: &&str| self.column_or_uuid(table, name).is_ok() || *name == "_version";
+        match names.iter().find(|name| !is_known(name)) {
+            Some(name) => Err(syntax(format!("no column {name} in table {table}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn read(&self, column: &Column, json: &Json) -> Result<Value, Refused> {
+        Value::read(column, json, Some(&|name| self.named(name)))
     }
 
     fn read_row(&self, table: &str, json: &Json) -> Result<Vec<(String, Value)>, Refused> {
         let columns = json.as_object().ok_or_else(|| syntax("a row is no object"))?;
-        let value =
-            |(name, json): (&String, &Json)| Ok((name.clone(), self.read(&self.column(table, name)?, json, false)?));
+        let value = |(name, json): (&String, &Json)| Ok((name.clone(), self.read(&self.column(table, name)?, json)?));
         columns.iter().map(value).collect()
     }
 
     fn insert(&mut self, operation: &Json) -> Result<Json, Refused> {
         let table = self.table(operation)?.to_string();
         let named = operation["uuid-name"].as_str().and_then(|name| self.names.get(name).copied());
-        let uuid = named.unwrap_or_else(|| self.database.draw_uuid());
+        let uuid = named.or_else(|| given_uuid(operation)).unwrap_or_else(|| self.database.draw_uuid());
         let mut row = self.database.default_row(&table);
         row.extend(self.read_row(&table, &operation["row"])?);
         self.tables.get_mut(&table).expect("checked").insert(uuid, Arc::new(row));
@@ -113,20 +134,24 @@ impl Draft<'_> {
 
     fn select(&mut self, operation: &Json) -> Result<Json, Refused> {
         let table = self.table(operation)?;
-        let wanted: Option<Vec<&str>> =
-            operation["columns"].as_array().map(|names| names.iter().filter_map(Json::as_str).collect());
-        let mut rows = Vec::new();
-        for uuid in self.matching(table, &operation["where"])? {
+        let matching = self.matching(table, &operation["where"])?;
+        let all = self.database.schema.tables[table].columns.keys().map(String::as_str).chain(["_uuid", "_version"]);
+        let wanted: Vec<&str> = match &operation["columns"] {
+            Json::Null => all.collect(),
+            Json::Array(names) => names.iter().map(|name| name.as_str().unwrap_or_default()).collect(),
+            other => return Err(syntax(format!("columns are {other}, no list"))),
+        };
+        self.check_columns(table, &wanted)?;
+        // Rows that are alike in these columns are one (RFC 7047, section 5.2.2).
+        let mut rows: Vec<Json> = Vec::new();
+        for uuid in matching {
             let row = &self.tables[table][&uuid];
-            let mut shown = Map::new();
-            for name in wanted.clone().unwrap_or_else(|| row.keys().map(String::as_str).chain(["_uuid"]).collect()) {
-                let value = match name {
-                    "_uuid" | "_version" => json!(["uuid", uuid.to_string()]),
-                    name => row.get(name).map(Value::json).ok_or_else(|| syntax(format!("no column {name}")))?,
-                };
-                shown.insert(name.to_string(), value);
+            let own = || json!(["uuid", uuid.to_string()]);
+            let shown = wanted.iter().map(|name| (name.to_string(), row.get(*name).map_or_else(own, Value::json)));
+            let shown = Json::Object(shown.collect());
+            if !rows.contains(&shown) {
+                rows.push(shown);
             }
-            rows.push(Json::Object(shown));
         }
         Ok(json!({"rows": rows}))
     }
@@ -163,17 +188,9 @@ impl Draft<'_> {
     fn mutate(&mut self, operation: &Json) -> Result<Json, Refused> {
         let table = self.table(operation)?;
         let mutations = operation["mutations"].as_array().ok_or_else(|| syntax("mutate has no mutations"))?;
-        self.change(table, &operation["where"], |draft, row| {
-            mutations.iter().try_for_each(|mutation| {
-                let name = mutation[0].as_str().ok_or_else(|| syntax("a mutation has no column"))?;
-                let mutator = mutation[1].as_str().unwrap_or_default();
-                let column = draft.column(table, name)?;
-                let argument = draft.read(&column, &mutation[2], true)?;
-                let value = row.get_mut(name).expect("rows have all columns");
-                mutate(value, mutator, &argument)?;
-                value.check(&column)
-            })
-        })
+        let read = |json| Mutation::read(&self.database.schema, table, json, Some(&|name| self.named(name)));
+        let mutations = mutations.iter().map(read).collect::<Result<Vec<Mutation>, Refused>>()?;
+        self.change(table, &operation["where"], |_, row| mutations.iter().try_for_each(|mutation| mutation.apply(row)))
     }
 
     fn delete(&mut self, operation: &Json) -> Result<Json, Refused> {
@@ -188,18 +205,25 @@ impl Draft<'_> {
     fn wait(&mut self, operation: &Json) -> Result<Json, Refused> {
         let table = self.table(operation)?;
         let names: Vec<&str> = operation["columns"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-        let mut expected = Vec::new();
+        let matching = self.matching(table, &operation["where"])?;
+        self.check_columns(table, &names)?;
+        let until_equal = match operation["until"].as_str() {
+            Some("==") => true,
+            Some("!=") => false,
+            _ => return Err(syntax("until is neither == nor !=")),
+        };
+        let mut expected = BTreeSet::new();
         for json in operation["rows"].as_array().ok_or_else(|| syntax("wait has no rows"))? {
             let columns = json.as_object().ok_or_else(|| syntax("a row is no object"))?;
             let value = |(name, json): (&String, &Json)| {
-                Ok((name.clone(), self.read(&self.column_or_uuid(table, name)?, json, false)?))
+                Ok((name.clone(), self.read(&self.column_or_uuid(table, name)?, json)?))
             };
             let given: BTreeMap<String, Value> = columns.iter().map(value).collect::<Result<_, Refused>>()?;
             let all = names.iter().map(|name| {
                 let column = self.column_or_uuid(table, name)?;
                 Ok(given.get(*name).cloned().unwrap_or_else(|| column.default_value()))
             });
-            expected.push(all.collect::<Result<Vec<Value>, Refused>>()?);
+            expected.insert(all.collect::<Result<Vec<Value>, Refused>>()?);
         }
         let project = |uuid: &Uuid| {
             let row = &self.tables[table][uuid];
@@ -209,14 +233,9 @@ impl Draft<'_> {
             };
             names.iter().filter_map(of).collect::<Vec<Value>>()
         };
-        let mut found: Vec<Vec<Value>> = self.matching(table, &operation["where"])?.iter().map(project).collect();
-        found.sort();
-        expected.sort();
-        let holds = match operation["until"].as_str() {
-            Some("==") => found == expected,
-            Some("!=") => found != expected,
-            _ => return Err(syntax("until is neither == nor !=")),
-        };
+        // As sets: how many rows are alike does not matter.
+        let found: BTreeSet<Vec<Value>> = matching.iter().map(project).collect();
+        let holds = (found == expected) == until_equal;
         match holds {
             true => Ok(json!({})),
             false => Err(Refused("timed out", "\"where\" clause test failed".to_string())),
@@ -225,124 +244,9 @@ impl Draft<'_> {
 
     /// The rows for which a condition holds.
     fn matching(&self, table: &str, condition: &Json) -> Result<Vec<Uuid>, Refused> {
-        let clauses = condition.as_array().ok_or_else(|| syntax("an operation has no where"))?;
-        let clauses = clauses.iter().map(|clause| self.clause(table, clause)).collect::<Result<Vec<_>, _>>()?;
+        let condition = Condition::read(&self.database.schema, table, condition, Some(&|name| self.named(name)))?;
         let rows = self.tables[table].iter();
-        let holds = |(uuid, row): &(&Uuid, &Arc<Row>)| clauses.iter().all(|clause| clause.holds(**uuid, row));
+        let holds = |(uuid, row): &(&Uuid, &Arc<Row>)| condition.all_hold(**uuid, row);
         Ok(rows.filter(holds).map(|(uuid, _)| *uuid).collect())
     }
-
-    fn clause(&self, table: &str, clause: &Json) -> Result<Clause, Refused> {
-        let name = clause[0].as_str().ok_or_else(|| syntax("a condition has no column"))?;
-        let function = match clause[1].as_str().unwrap_or_default() {
-            "==" => Function::Equal,
-            "!=" => Function::NotEqual,
-            "<" => Function::Less,
-            "<=" => Function::LessOrEqual,
-            ">" => Function::Greater,
-            ">=" => Function::GreaterOrEqual,
-            "includes" => Function::Includes,
-            "excludes" => Function::Excludes,
-            other => return Err(syntax(format!("there is no function {other}"))),
-        };
-        let argument = match name {
-            "_uuid" | "_version" => {
-                let names = |name: &str| self.names.get(name).copied();
-                Value::one(Atom::read(Kind::Uuid, &clause[2], &names)?)
-            }
-            name => {
-                let any_size = matches!(function, Function::Includes | Function::Excludes);
-                self.read(&self.column(table, name)?, &clause[2], any_size)?
-            }
-        };
-        Ok(Clause { column: name.to_string(), function, argument })
-    }
-}
-
-/// One clause of a condition.
-struct Clause {
-    column: String,
-    function: Function,
-    argument: Value,
-}
-
-#[derive(Clone, Copy)]
-enum Function {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Includes,
-    Excludes,
-}
-
-impl Clause {
-    fn holds(&self, uuid: Uuid, row: &Row) -> bool {
-        let own;
-        let value = match row.get(&self.column) {
-            Some(value) => value,
-            None => {
-                own = Value::one(Atom::Uuid(uuid));
-                &own
-            }
-        };
-        let argument = &self.argument;
-        match self.function {
-            Function::Equal => value == argument,
-            Function::NotEqual => value != argument,
-            Function::Less => value < argument,
-            Function::LessOrEqual => value <= argument,
-            Function::Greater => value > argument,
-            Function::GreaterOrEqual => value >= argument,
-            Function::Includes => common(value, argument) == argument.len(),
-            Function::Excludes => common(value, argument) == 0,
-        }
-    }
-}
-
-/// How many elements of the argument are in the value.
-fn common(value: &Value, argument: &Value) -> usize {
-    match (value, argument) {
-        (Value::Set(have), Value::Set(want)) => want.iter().filter(|atom| have.contains(atom)).count(),
-        (Value::Map(have), Value::Map(want)) => want.iter().filter(|(key, value)| have.get(key) == Some(value)).count(),
-        (Value::Map(have), Value::Set(want)) => want.iter().filter(|key| have.contains_key(key)).count(),
-        (Value::Set(_), Value::Map(_)) => 0,
-    }
-}
-
-/// Changes a value in place (RFC 7047, section 5.1, `<mutation>`).
-fn mutate(value: &mut Value, mutator: &str, argument: &Value) -> Result<(), Refused> {
-    match (mutator, value, argument) {
-        ("insert", Value::Set(have), Value::Set(more)) => have.extend(more.iter().cloned()),
-        ("insert", Value::Map(have), Value::Map(more)) => {
-            more.iter().for_each(|(key, value)| _ = have.entry(key.clone()).or_insert_with(|| value.clone()));
-        }
-        ("delete", Value::Set(have), Value::Set(less)) => have.retain(|atom| !less.contains(atom)),
-        ("delete", Value::Map(have), Value::Map(less)) => have.retain(|key, value| less.get(key) != Some(value)),
-        ("delete", Value::Map(have), Value::Set(less)) => have.retain(|key, _| !less.contains(key)),
-        ("+=" | "-=" | "*=" | "/=" | "%=", Value::Set(have), Value::Set(by)) => {
-            let Some(Atom::Integer(by)) = by.first() else { return Err(syntax("arithmetic needs a number")) };
-            let calculate = |atom: &Atom| match (mutator, atom) {
-                (_, Atom::Integer(_)) if *by == 0 && matches!(mutator, "/=" | "%=") => {
-                    Err(Refused("domain error", "division by zero".to_string()))
-                }
-                (_, Atom::Integer(number)) => {
-                    let result = match mutator {
-                        "+=" => number.checked_add(*by),
-                        "-=" => number.checked_sub(*by),
-                        "*=" => number.checked_mul(*by),
-                        "/=" => number.checked_div(*by),
-                        _ => number.checked_rem(*by),
-                    };
-                    result.map(Atom::Integer).ok_or(Refused("range error", "result out of range".to_string()))
-                }
-                _ => Err(syntax("arithmetic needs numbers")),
-            };
-            *have = have.iter().map(calculate).collect::<Result<_, _>>()?;
-        }
-        (mutator, _, _) => return Err(syntax(format!("{mutator} does not fit the column"))),
-    }
-    Ok(())
 }

@@ -9,15 +9,19 @@
 //! | [`value`] | what a column holds |
 //! | [`database`] | rows, transactions, references |
 //! | `execute` | the operations of a transaction |
+//! | `condition` | which rows are meant |
+//! | `mutation` | changes of columns in place |
 //! | `monitor` | who is told of what |
 //! | [`server`] | connections: framing, methods, answers |
 //!
 //! Not here: locks between clients, clustering, the history by which `monitor_cond_since` could resume. Start at
 //! [`server::Server`].
 
+mod condition;
 pub mod database;
 mod execute;
 mod monitor;
+mod mutation;
 pub mod schema;
 pub mod server;
 #[cfg(test)]

@@ -105,7 +105,8 @@ impl Schema {
         Schema::read(json).expect("the shipped schema is a schema")
     }
 
-    fn read(json: Json) -> Option<Schema> {
+    fn read(mut json: Json) -> Option<Schema> {
+        leave_out_defaults(&mut json);
         let name = json["name"].as_str()?.to_string();
         let tables = json["tables"].as_object()?;
         let tables =
@@ -116,6 +117,31 @@ impl Schema {
     /// A column's type; the two that every row has are not among them.
     pub fn column(&self, table: &str, column: &str) -> Option<&Column> {
         self.tables.get(table)?.columns.get(column)
+    }
+}
+
+/// What need not be said is not, as in what ovsdb-server answers to `get_schema`.
+fn leave_out_defaults(json: &mut Json) {
+    match json {
+        Json::Object(members) => {
+            members.values_mut().for_each(leave_out_defaults);
+            members.retain(|name, member| match name.as_str() {
+                "min" | "max" => *member != 1,
+                "refType" => *member != "strong",
+                _ => true,
+            });
+            // What says only of which kind it is, is its kind; what has only a key, is the key.
+            for (name, only) in [("key", "type"), ("value", "type"), ("type", "key")] {
+                if let Some(Json::Object(inner)) = members.get(name)
+                    && let (1, Some(kind @ Json::String(_))) = (inner.len(), inner.get(only))
+                {
+                    let kind = kind.clone();
+                    members.insert(name.to_string(), kind);
+                }
+            }
+        }
+        Json::Array(elements) => elements.iter_mut().for_each(leave_out_defaults),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
     }
 }
 
@@ -162,9 +188,9 @@ fn read_base(json: &Json) -> Option<Base> {
     };
     let one_of = json.get("enum").and_then(|set| match set {
         Json::Array(parts) => {
-            Some(parts.get(1)?.as_array()?.iter().filter_map(|atom| Atom::read(kind, atom, &|_| None).ok()).collect())
+            Some(parts.get(1)?.as_array()?.iter().filter_map(|atom| Atom::read(kind, atom, None).ok()).collect())
         }
-        atom => Some(BTreeSet::from([Atom::read(kind, atom, &|_| None).ok()?])),
+        atom => Some(BTreeSet::from([Atom::read(kind, atom, None).ok()?])),
     });
     Some(Base {
         kind,
@@ -177,6 +203,16 @@ fn read_base(json: &Json) -> Option<Base> {
 }
 
 impl Column {
+    /// The same type, of so many elements.
+    pub(super) fn sized(&self, min: usize, max: usize) -> Column {
+        Column { min, max, ..self.clone() }
+    }
+
+    /// Whether it holds at most one number, so that it has an order.
+    pub(super) fn is_number(&self) -> bool {
+        self.value.is_none() && self.max == 1 && matches!(self.key.kind, Kind::Integer | Kind::Real)
+    }
+
     /// Whether it holds exactly one atom.
     pub fn is_scalar(&self) -> bool {
         self.value.is_none() && self.min == 1 && self.max == 1

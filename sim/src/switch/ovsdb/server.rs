@@ -188,7 +188,7 @@ impl Server {
         let params = message["params"].as_array().cloned().unwrap_or_default();
         let reply = match method {
             "echo" => Ok(json!(params)),
-            "list_dbs" => Ok(json!([self.database.schema.name])),
+            "list_dbs" => Ok(json!([self.database.schema.name, "_Server"])),
             "get_schema" => self.named(&params).map(|()| self.database.schema.json.clone()),
             "transact" => match self.transact(&params) {
                 Some(reply) => reply,
@@ -197,15 +197,10 @@ impl Server {
             "monitor" => self.monitor(conn, Dialect::Old, &params),
             "monitor_cond" => self.monitor(conn, Dialect::Cond, &params),
             "monitor_cond_since" => self.monitor(conn, Dialect::CondSince, &params),
-            "monitor_cancel" => {
-                let monitors = self.connections.get_mut(&conn).map(|connection| &mut connection.monitors);
-                monitors
-                    .into_iter()
-                    .for_each(|monitors| monitors.retain(|monitor| Some(&monitor.id) != params.first()));
-                Ok(json!({}))
-            }
+            "monitor_cond_change" => self.change_monitor(conn, &params),
+            "monitor_cancel" => self.cancel_monitor(conn, &params),
             "set_db_change_aware" => Ok(json!({})),
-            other => Err(json!({"error": "unknown method", "details": other})),
+            _ => Err(json!("unknown method")),
         };
         let (result, error) = match reply {
             Ok(result) => (result, Json::Null),
@@ -217,9 +212,10 @@ impl Server {
     }
 
     fn named(&self, params: &[Json]) -> Result<(), Json> {
-        match params.first().and_then(Json::as_str) == Some(&self.database.schema.name) {
-            true => Ok(()),
-            false => Err(json!({"error": "unknown database", "details": params.first()})),
+        match params.first().and_then(Json::as_str) {
+            Some(name) if *name == self.database.schema.name => Ok(()),
+            Some(name) => Err(json!({"error": "unknown database", "details": name})),
+            None => Err(syntax_error("the name of a database must come first")),
         }
     }
 
@@ -269,31 +265,62 @@ impl Server {
             return;
         }
         self.changed = true;
-        let (schema, change) = (self.database.schema.clone(), self.database.last_change);
+        let schema = self.database.schema.clone();
         let mut notices = Vec::new();
         for (conn, connection) in &self.connections {
             for monitor in &connection.monitors {
                 let updates = monitor.updates(changes, &schema, false);
-                notices.extend(updates.map(|updates| (*conn, monitor.notice(updates, change))));
+                notices.extend(updates.map(|updates| (*conn, monitor.notice(updates))));
             }
         }
         notices.iter().for_each(|(conn, notice)| self.send(*conn, notice));
     }
 
+    fn monitors(&mut self, conn: u64) -> &mut Vec<Monitor> {
+        &mut self.connections.get_mut(&conn).expect("who speaks is connected").monitors
+    }
+
     fn monitor(&mut self, conn: u64, dialect: Dialect, params: &[Json]) -> Result<Json, Json> {
         self.named(params)?;
-        let error = |details: String| json!({"error": "syntax error", "details": details});
         let (Some(id), Some(requests)) = (params.get(1), params.get(2)) else {
-            return Err(error("monitor needs a name and requests".to_string()));
+            return Err(syntax_error("monitor needs a name and requests"));
         };
-        let monitor = Monitor::read(dialect, id, requests, &self.database.schema).map_err(error)?;
-        let initial = monitor.initial(&self.database);
-        let change = self.database.last_change;
-        self.connections.get_mut(&conn).expect("who speaks is connected").monitors.push(monitor);
-        Ok(match dialect {
-            Dialect::Old | Dialect::Cond => initial,
-            // No history is kept, so nobody can resume: all of it is told again.
-            Dialect::CondSince => json!([false, change.to_string(), initial]),
-        })
+        if self.monitors(conn).iter().any(|monitor| monitor.id == *id) {
+            return Err(syntax_error("there is a monitor of this name"));
+        }
+        let monitor = Monitor::read(dialect, id, requests, &self.database.schema).map_err(|refused| refused.json())?;
+        let answer = monitor.answer(monitor.initial(&self.database));
+        self.monitors(conn).push(monitor);
+        Ok(answer)
     }
+
+    fn change_monitor(&mut self, conn: u64, params: &[Json]) -> Result<Json, Json> {
+        let [old, new, requests] = params else {
+            return Err(syntax_error("monitor_cond_change needs two names and requests"));
+        };
+        let connection = self.connections.get_mut(&conn).expect("who speaks is connected");
+        let Some(index) = connection.monitors.iter().position(|monitor| monitor.id == *old) else {
+            return Err(syntax_error("there is no monitor of this name"));
+        };
+        if old != new && connection.monitors.iter().any(|monitor| monitor.id == *new) {
+            return Err(syntax_error("there is a monitor of this name"));
+        }
+        let monitor = &mut connection.monitors[index];
+        let updates = monitor.change(requests, &self.database).map_err(|refused| refused.json())?;
+        monitor.id = new.clone();
+        let notice = updates.map(|updates| monitor.notice(updates));
+        notice.iter().for_each(|notice| self.send(conn, notice));
+        Ok(json!({}))
+    }
+
+    fn cancel_monitor(&mut self, conn: u64, params: &[Json]) -> Result<Json, Json> {
+        let monitors = self.monitors(conn);
+        let before = monitors.len();
+        monitors.retain(|monitor| Some(&monitor.id) != params.first());
+        if monitors.len() < before { Ok(json!({})) } else { Err(json!("unknown monitor")) }
+    }
+}
+
+fn syntax_error(details: impl Into<String>) -> Json {
+    json!({"error": "syntax error", "details": details.into()})
 }

@@ -144,7 +144,7 @@ fn nonsense_ends_a_connection_and_nothing_else() {
     server.connected(Duration::ZERO, 2);
     server.received(Duration::ZERO, 1, b"{]");
     assert_eq!(take(&mut server), [json!("closed")]);
-    assert_eq!(ask(&mut server, 2, "nonsense", json!([]))[0]["error"]["error"], "unknown method");
+    assert_eq!(ask(&mut server, 2, "nonsense", json!([]))[0]["error"], "unknown method");
     assert_eq!(ask(&mut server, 2, "echo", json!(["x"]))[0]["result"], json!(["x"]));
 }
 

@@ -35,8 +35,15 @@ pub enum Value {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub &'static str, pub String);
 
-/// The row that a name in a transaction stands for.
-pub type Names<'a> = &'a dyn Fn(&str) -> Option<Uuid>;
+impl Refused {
+    /// As JSON.
+    pub(super) fn json(&self) -> Json {
+        json!({"error": self.0, "details": self.1})
+    }
+}
+
+/// The row that a name in a transaction stands for; none where there are no names.
+pub type Names<'a> = Option<&'a dyn Fn(&str) -> Uuid>;
 
 fn bad(what: impl Into<String>) -> Refused {
     Refused("syntax error", what.into())
@@ -50,6 +57,14 @@ impl Atom {
             Kind::Boolean => Atom::Boolean(false),
             Kind::String => Atom::String(String::new()),
             Kind::Uuid => Atom::Uuid(Uuid::nil()),
+        }
+    }
+
+    /// The number, if it is one without a fraction.
+    pub(super) fn integer(&self) -> Option<i64> {
+        match self {
+            Atom::Integer(number) => Some(*number),
+            Atom::Real(_) | Atom::Boolean(_) | Atom::String(_) | Atom::Uuid(_) => None,
         }
     }
 
@@ -71,9 +86,7 @@ impl Atom {
             Kind::String => json.as_str().map(|text| Atom::String(text.to_string())),
             Kind::Uuid => match (json[0].as_str(), json[1].as_str()) {
                 (Some("uuid"), Some(text)) => text.parse().ok().map(Atom::Uuid),
-                (Some("named-uuid"), Some(name)) => {
-                    Some(Atom::Uuid(names(name).ok_or_else(|| bad(format!("no row is named {name}")))?))
-                }
+                (Some("named-uuid"), Some(name)) => names.map(|names| Atom::Uuid(names(name))),
                 _ => None,
             },
         };
@@ -93,6 +106,11 @@ impl Atom {
 }
 
 impl Base {
+    /// The same kind, without bounds.
+    pub(super) fn unbounded(&self) -> Base {
+        Base { one_of: None, integer_min: i64::MIN, integer_max: i64::MAX, ..self.clone() }
+    }
+
     fn check(&self, atom: &Atom) -> Result<(), Refused> {
         let violation = |what: String| Err(Refused("constraint violation", what));
         if self.one_of.as_ref().is_some_and(|set| !set.contains(atom)) {
@@ -118,36 +136,51 @@ impl Value {
         Value::Set(texts.into_iter().map(|text| Atom::String(text.to_string())).collect())
     }
 
-    /// Reads JSON as a value of a column. With `any_size` the number of elements is not checked.
+    /// Reads JSON as a value of a column.
     ///
     /// # Errors
-    /// Why it is none.
-    pub fn read(column: &Column, json: &Json, names: Names<'_>, any_size: bool) -> Result<Value, Refused> {
-        let value = match (&column.value, json[0].as_str(), json[1].as_array()) {
-            (None, Some("set"), Some(elements)) => {
-                let atoms = elements.iter().map(|atom| Atom::read(column.key.kind, atom, names));
-                Value::Set(atoms.collect::<Result<_, _>>()?)
-            }
-            (None, _, _) => Value::one(Atom::read(column.key.kind, json, names)?),
-            (Some(value), Some("map"), Some(pairs)) => {
-                let pair = |pair: &Json| {
-                    Ok((Atom::read(column.key.kind, &pair[0], names)?, Atom::read(value.kind, &pair[1], names)?))
-                };
-                Value::Map(pairs.iter().map(pair).collect::<Result<_, Refused>>()?)
-            }
-            // The keys of a map, where pairs are to be deleted by them.
-            (Some(_), Some("set"), Some(keys)) if any_size => {
-                let atoms = keys.iter().map(|atom| Atom::read(column.key.kind, atom, names));
-                Value::Set(atoms.collect::<Result<_, _>>()?)
-            }
-            // A set of one may be written as what is in it (RFC 7047, section 5.1).
-            (Some(_), None, _) if any_size => Value::one(Atom::read(column.key.kind, json, names)?),
-            (Some(_), _, _) => return Err(bad(format!("{json} is no map"))),
+    /// Why it is none. As in ovsdb-server, a wrong number of elements is an error of syntax here, though not where a
+    /// mutation comes to it.
+    pub fn read(column: &Column, json: &Json, names: Names<'_>) -> Result<Value, Refused> {
+        let atom = |base: &Base, json: &Json| {
+            let atom = Atom::read(base.kind, json, names)?;
+            base.check(&atom).map(|()| atom)
         };
-        if !any_size {
-            value.check(column)?;
+        let (elements, class) = match (&column.value, json[0].as_str()) {
+            (Some(_), _) => (&json[1], "map"),
+            (None, Some("set")) => (&json[1], "set"),
+            (None, _) => return Ok(Value::one(atom(&column.key, json)?)),
+        };
+        let elements = elements.as_array().filter(|_| json[0] == class && json[2].is_null());
+        let elements = elements.ok_or_else(|| bad(format!("{json} is no {class}")))?;
+        if elements.len() < column.min || elements.len() > column.max {
+            return Err(bad(format!("{} values; it must be {} to {}", elements.len(), column.min, column.max)));
         }
-        Ok(value)
+        let twice = |key: &Atom| Err(Refused("constraint violation", format!("{} is there twice", key.json())));
+        match &column.value {
+            None => {
+                let mut atoms = BTreeSet::new();
+                for json in elements {
+                    let key = atom(&column.key, json)?;
+                    if !atoms.insert(key.clone()) {
+                        return twice(&key);
+                    }
+                }
+                Ok(Value::Set(atoms))
+            }
+            Some(value) => {
+                let mut pairs = BTreeMap::new();
+                for json in elements {
+                    let pair = json.as_array().filter(|pair| pair.len() == 2);
+                    let pair = pair.ok_or_else(|| bad(format!("{json} is no pair")))?;
+                    let key = atom(&column.key, &pair[0])?;
+                    if pairs.insert(key.clone(), atom(value, &pair[1])?).is_some() {
+                        return twice(&key);
+                    }
+                }
+                Ok(Value::Map(pairs))
+            }
+        }
     }
 
     /// Whether a column may hold it.
