@@ -61,10 +61,17 @@ impl Daemons {
         daemons.run("ovs-vsctl", &["--no-wait", "init"]).expect("a row for the switch");
         let (database, control) = (format!("unix:{}", daemons.path("db.sock")), daemons.path("ctl"));
         let control = format!("--unixctl={control}");
-        let dummy = ["--enable-dummy=system", "--disable-system", "--disable-system-route", control.as_str()];
+        let log = format!("--log-file={}", daemons.path("vswitchd.log"));
+        let dummy = [&log, "--enable-dummy=system", "--disable-system", "--disable-system-route", &control];
         daemons.spawn("ovs-vswitchd", &[&[database.as_str()], dummy.as_slice()].concat());
         daemons.vsctl(&["add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=dummy", "fail_mode=secure"]);
         Some(daemons)
+    }
+
+    /// What ovs-vswitchd logged last, which is why it died if it did.
+    pub fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.path("vswitchd.log")).unwrap_or_default();
+        log.lines().last().unwrap_or("it logged nothing").to_string()
     }
 
     /// A connection to the database.

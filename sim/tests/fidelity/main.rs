@@ -1,5 +1,5 @@
-//! The simulated switch against Open vSwitch, with generated inputs: what it forwards ([`datapath`]), and what its
-//! database answers and tells ([`ovsdb`]).
+//! The simulated switch against Open vSwitch, with generated inputs: what it forwards ([`datapath`]), what its
+//! database answers and tells ([`ovsdb`]), and what it answers and tells to controllers ([`openflow`]).
 //!
 //! Each asks both the same and compares all that comes back; what may differ is listed where it is compared. Open vSwitch
 //! runs by itself in a folder ([`bed`]), without root.
@@ -8,6 +8,7 @@
 
 mod bed;
 mod datapath;
+mod openflow;
 mod ovsdb;
 
 fn setting(name: &str, otherwise: u64) -> u64 {

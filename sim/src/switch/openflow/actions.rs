@@ -4,46 +4,53 @@
 
 use super::bytes::{Put, Reader, Refusal, refusal};
 use super::oxm;
-use crate::switch::model::{Action, Bucket, Field, FieldMatch, Subfield, port};
+use crate::switch::model::{Action, Bucket, Field, FieldMatch, Group, GroupType, Subfield, port};
+use std::collections::BTreeSet;
 
 const NICIRA: u32 = 0x2320;
 
-/// The instructions of a flow of a table.
-pub(super) fn read_instructions(mut from: Reader<'_>, table: u8) -> Result<Vec<Action>, Refusal> {
-    let mut found: [Option<Vec<Action>>; 6] = Default::default();
+/// The instructions of a flow.
+pub(super) fn read_instructions(mut from: Reader<'_>) -> Result<Vec<Action>, Refusal> {
+    // First all of them, then what is in them: the order in which Open vSwitch finds fault.
+    let mut found: [Option<Reader<'_>>; 6] = Default::default();
     while !from.is_empty() {
         let (kind, length) = (from.u16()?, usize::from(from.u16()?));
         let inner = length.checked_sub(4).filter(|_| length % 8 == 0).ok_or(refusal::BAD_INSTRUCTION_LEN)?;
-        let mut body = from.part(inner, refusal::BAD_INSTRUCTION_LEN)?;
+        let body = from.part(inner, refusal::BAD_INSTRUCTION_LEN)?;
         // In the order in which they are carried out (section 5.9).
-        let (place, actions) = match kind {
-            4 => {
-                body.take(4)?;
-                (1, read_actions(body)?)
-            }
-            5 => (2, vec![Action::ClearActions]),
-            3 => {
-                body.take(4)?;
-                (3, vec![Action::WriteActions(read_actions(body)?)])
-            }
-            2 => {
-                body.take(4)?;
-                (4, vec![Action::WriteMetadata { value: body.u64()?, mask: body.u64()? }])
-            }
-            1 => {
-                let target = body.u8()?;
-                if target <= table {
-                    return Err(refusal::BAD_GOTO);
-                }
-                (5, vec![Action::GotoTable(target)])
-            }
+        let place = match kind {
+            4 => 1,
+            5 => 2,
+            3 => 3,
+            2 => 4,
+            1 => 5,
             _ => return Err(refusal::BAD_INSTRUCTION),
         };
-        if found[place].replace(actions).is_some() {
+        if found[place].replace(body).is_some() {
             return Err(refusal::DUPLICATE_INSTRUCTION);
         }
     }
-    Ok(found.into_iter().flatten().flatten().collect())
+    let mut actions = Vec::new();
+    for (place, body) in found.into_iter().enumerate() {
+        let Some(mut body) = body else { continue };
+        match place {
+            1 => {
+                body.take(4)?;
+                actions.extend(read_actions(body)?);
+            }
+            2 => actions.push(Action::ClearActions),
+            3 => {
+                body.take(4)?;
+                actions.push(Action::WriteActions(read_actions(body)?));
+            }
+            4 => {
+                body.take(4)?;
+                actions.push(Action::WriteMetadata { value: body.u64()?, mask: body.u64()? });
+            }
+            _ => actions.push(Action::GotoTable(body.u8()?)),
+        }
+    }
+    Ok(actions)
 }
 
 /// A bare list of actions.
@@ -64,7 +71,7 @@ fn read_action(kind: u16, mut body: Reader<'_>) -> Result<Action, Refusal> {
             let (port, max_len) = (body.u32()?, body.u16()?);
             let lawful = (1..=port::MAX).contains(&port) || (port::IN_PORT..=port::LOCAL).contains(&port);
             lawful.then_some(()).ok_or(refusal::BAD_OUT_PORT)?;
-            Action::Output { port, max_len: if port == port::CONTROLLER { max_len } else { 0 } }
+            Action::Output { port, max_len }
         }
         17 => match body.u16()? {
             tag @ (0x8100 | 0x88a8) => Action::PushVlan(tag),
@@ -148,19 +155,20 @@ fn read_nicira(mut body: Reader<'_>) -> Result<Action, Refusal> {
             lawful.then_some(Action::Conjunction { id, clause, clauses }).ok_or(refusal::BAD_ARGUMENT)?
         }
         43 => Action::CtClear,
-        _ => return Err(refusal::BAD_EXPERIMENTER_ACTION),
+        _ => return Err(refusal::BAD_EXPERIMENTER_TYPE),
     })
 }
 
-/// Buckets, up to the end.
-pub(super) fn read_buckets(mut from: Reader<'_>) -> Result<Vec<Bucket>, Refusal> {
+/// Buckets, up to the end. Those of a group that selects weigh one if nothing is said.
+pub(super) fn read_buckets(mut from: Reader<'_>, selects: bool) -> Result<Vec<Bucket>, Refusal> {
     let mut buckets: Vec<Bucket> = Vec::new();
     while !from.is_empty() {
         let (length, actions, id) = (usize::from(from.u16()?), usize::from(from.u16()?), from.u32()?);
         let inner = length.checked_sub(8).filter(|inner| actions <= *inner).ok_or(refusal::BAD_BUCKET)?;
         let mut body = from.part(inner, refusal::BAD_BUCKET)?;
         let actions = read_actions(body.part(actions, refusal::BAD_ACTION_LEN)?)?;
-        let mut bucket = Bucket { id, weight: 0, watch_port: port::ANY, watch_group: u32::MAX, actions };
+        let mut bucket =
+            Bucket { id, weight: u16::from(selects), watch_port: port::ANY, watch_group: u32::MAX, actions };
         while !body.is_empty() {
             let (kind, length) = (body.u16()?, usize::from(body.u16()?));
             let mut property = body.part(length.checked_sub(4).ok_or(refusal::BAD_BUCKET)?, refusal::BAD_BUCKET)?;
@@ -174,12 +182,10 @@ pub(super) fn read_buckets(mut from: Reader<'_>) -> Result<Vec<Bucket>, Refusal>
         if id > 0xffff_ff00 {
             return Err(refusal::BAD_BUCKET);
         }
-        if buckets.iter().any(|other| other.id == id) {
-            return Err(refusal::BUCKET_EXISTS);
-        }
         buckets.push(bucket);
     }
-    Ok(buckets)
+    let ids: BTreeSet<u32> = buckets.iter().map(|bucket| bucket.id).collect();
+    if ids.len() < buckets.len() { Err(refusal::BAD_BUCKET) } else { Ok(buckets) }
 }
 
 /// The instructions of a flow.
@@ -200,6 +206,8 @@ pub(super) fn put_instructions(out: &mut Vec<u8>, actions: &[Action]) {
     for instruction in actions.iter().filter(|action| is_instruction(action)) {
         match instruction {
             Action::GotoTable(table) => put_counted(out, 1, |out| out.put(u32::from(*table) << 24, 4)),
+            // What writes nothing is kept, and not said.
+            Action::WriteActions(actions) if actions.is_empty() => {}
             Action::WriteActions(actions) => put_counted(out, 3, |out| {
                 out.put(0_u32, 4);
                 actions.iter().for_each(|action| put_action(out, action));
@@ -284,15 +292,15 @@ fn put_action(out: &mut Vec<u8>, action: &Action) {
 }
 
 /// Buckets as a description lists them.
-pub(super) fn put_buckets(out: &mut Vec<u8>, buckets: &[Bucket]) {
-    for bucket in buckets {
+pub(super) fn put_buckets(out: &mut Vec<u8>, group: &Group) {
+    for bucket in &group.buckets {
         let start = out.len();
         out.put(0_u32, 4);
         out.put(bucket.id, 4);
         bucket.actions.iter().for_each(|action| put_action(out, action));
         let actions = out.len() - start - 8;
         out.patch_u16(start + 2, actions);
-        if bucket.weight != 0 {
+        if bucket.weight != 0 || group.kind == GroupType::Select {
             put_counted(out, 0, |out| out.put(bucket.weight, 2));
         }
         if bucket.watch_port != port::ANY {

@@ -8,7 +8,7 @@ use super::bytes::{Put, Reader, Refusal, refusal};
 use super::dump;
 use super::mods::{Changed, Deleted, Mod};
 use super::oxm::{put_match, read_match};
-use crate::switch::datapath::{Bridge, Port};
+use crate::switch::datapath::{Bridge, Entry, Port};
 use crate::switch::model::{Flow, Group, port};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,8 +22,24 @@ const BUNDLE_IDLE: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_secs(5);
 
 /// Kinds of unasked messages, for secondaries (section 7.3.10); for others the number is one higher.
+const PACKET_IN: u16 = 0;
 const PORT_STATUS: u16 = 2;
+const FLOW_REMOVED: u16 = 4;
+const ROLE_STATUS: u16 = 6;
+const TABLE_STATUS: u16 = 8;
 const REQUEST_FORWARD: u16 = 10;
+/// The flag of a flow monitor that wants all in full (section 7.3.5.19).
+const NO_ABBREVIATION: u16 = 1 << 5;
+/// Open vSwitch reads the flag that asks for nothing but a watcher's own changes as one that asks for them too.
+const OWN_CHANGES: u16 = 1 << 6;
+/// Whether updates say what flows do.
+const INSTRUCTIONS: u16 = 1 << 4;
+/// The event of an update that names only the request.
+const ABBREVIATED: u16 = 4;
+/// The kind of multipart messages that are about flow monitors.
+const FLOW_MONITOR: u16 = 16;
+/// The flag of a flow whose going is to be told.
+const SEND_FLOW_REMOVED: u16 = 1;
 /// Commands of group modifications (section 7.3.4.3).
 const GROUP_MODIFY: u16 = 1;
 const GROUP_DELETE: u16 = 2;
@@ -111,6 +127,16 @@ struct Bundle {
     closed: bool,
     mods: Vec<(Mod, Vec<u8>)>,
     used: Duration,
+    /// The message by which it came to be.
+    opened_by: Vec<u8>,
+}
+
+/// What a watcher of flows is to be told of the request that is being handled.
+#[derive(Debug, Default)]
+struct Updates {
+    bytes: Vec<u8>,
+    /// Whether it says already that the watcher's own request changed something.
+    is_abbreviated: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +147,7 @@ struct Connection {
     generation: Option<u64>,
     bundles: BTreeMap<u32, Bundle>,
     monitors: BTreeMap<u32, u16>,
+    updates: Updates,
     asynchronous: BTreeMap<u16, u32>,
     heard: Duration,
     probed: bool,
@@ -156,6 +183,7 @@ impl Agent {
             generation: None,
             bundles: BTreeMap::new(),
             monitors: BTreeMap::new(),
+            updates: Updates::default(),
             asynchronous: BTreeMap::new(),
             heard: now,
             probed: false,
@@ -219,18 +247,23 @@ impl Agent {
                 crate::switch::datapath::Expiry::Idle => 0,
                 crate::switch::datapath::Expiry::Hard => 1,
             };
-            self.tell_monitors(None, 2, reason, &entry.flow);
+            self.tell_of_removal(now, None, reason, &entry);
         }
+        self.flush_updates();
         self.expire_bundles(now);
         self.probe(now);
     }
 
     fn expire_bundles(&mut self, now: Duration) {
         let idle = self.ailments.bundle_idle.unwrap_or(BUNDLE_IDLE);
-        for connection in self.connections.values_mut() {
-            let before = connection.bundles.len();
-            connection.bundles.retain(|_, bundle| bundle.used + idle > now);
-            self.counts.bundles_expired += (before - connection.bundles.len()) as u64;
+        let mut expired = Vec::new();
+        for (conn, connection) in &mut self.connections {
+            let idle = connection.bundles.extract_if(.., |_, bundle| bundle.used + idle <= now);
+            expired.extend(idle.map(|(_, bundle)| (*conn, bundle.opened_by)));
+        }
+        self.counts.bundles_expired += expired.len() as u64;
+        for (conn, opened_by) in expired {
+            self.refuse(conn, refusal::BUNDLE_TIMEOUT, &opened_by);
         }
     }
 
@@ -337,7 +370,19 @@ impl Agent {
             }
         }
         for entry in gone {
-            self.tell_monitors(None, 2, 2, &entry.flow);
+            self.tell_of_removal(now, None, 2, &entry);
+        }
+        self.flush_updates();
+    }
+
+    /// Tells of a flow that is gone: those who watch flows, and, if it was to be told, all who want to know.
+    fn tell_of_removal(&mut self, now: Duration, by: Option<(u64, u32)>, reason: u8, entry: &Entry) {
+        self.tell_monitors(by, 2, reason, &entry.flow);
+        if entry.flow.flags & SEND_FLOW_REMOVED != 0 {
+            let body = dump::removed(now, entry, reason);
+            for conn in self.who_hears(FLOW_REMOVED, reason) {
+                self.send(conn, 11, 0, &body);
+            }
         }
     }
 
@@ -357,6 +402,7 @@ impl Agent {
             if let Err(why) = self.message(now, conn, &message, bridge) {
                 self.refuse(conn, why, &message);
             }
+            self.flush_updates();
         }
     }
 
@@ -366,7 +412,7 @@ impl Agent {
         let mut body = Vec::new();
         body.put(kind, 2);
         body.put(code, 2);
-        body.extend_from_slice(&message[..message.len().min(64)]);
+        body.extend_from_slice(message);
         self.send(conn, 1, xid, &body);
     }
 
@@ -414,16 +460,15 @@ impl Agent {
                 self.may_write(conn)?;
                 let change = Mod::read(kind, body.rest())?;
                 self.modify(now, conn, xid, &change, bridge)?;
-                if kind == 15 {
-                    self.forward(Some(conn), message);
-                }
+                let forwarded = change.forwarded(xid, bridge.program());
+                forwarded.into_iter().for_each(|told| self.forward(Some(conn), &told));
             }
             18 => self.multipart(now, conn, xid, body, bridge)?,
             20 => self.send(conn, 21, xid, &[]),
             24 => self.role(conn, xid, body)?,
             28 => self.set_async(conn, body)?,
-            33 => self.bundle_control(now, conn, xid, body, bridge)?,
-            34 => self.bundle_add(now, conn, xid, body)?,
+            33 => self.bundle_control(now, conn, message, bridge)?,
+            34 => self.bundle_add(now, conn, xid, message)?,
             _ => return Err(refusal::BAD_TYPE),
         }
         Ok(())
@@ -435,8 +480,8 @@ impl Agent {
         body.put(0_u32, 4);
         body.put(254_u8, 1);
         body.put(0_u32, 3);
-        // Statistics of flows, tables, ports, groups and queues.
-        body.put(0x4f_u32, 4);
+        // Statistics of flows, tables, ports, groups and queues; bundles.
+        body.put(0x24f_u32, 4);
         body.put(0_u32, 4);
         self.send(conn, 6, xid, &body);
     }
@@ -471,57 +516,63 @@ impl Agent {
             return Err(refusal::TABLE_FULL);
         }
         let changed = change.apply(now, bridge.change(now))?;
-        self.wrote(conn, xid, change, changed);
+        self.wrote(now, conn, xid, change, changed);
         Ok(())
     }
 
-    fn wrote(&mut self, conn: u64, xid: u32, change: &Mod, changed: Vec<Changed>) {
+    fn wrote(&mut self, now: Duration, conn: u64, xid: u32, change: &Mod, changed: Vec<Changed>) {
         match change {
             Mod::Flow(_) => self.counts.flow_mods += 1,
             Mod::Group(_) => self.counts.group_mods += 1,
         }
         let generation = self.connections.get(&conn).and_then(|connection| connection.generation);
         self.writes.push(Write { generation });
+        let by = Some((conn, xid));
         for change in changed {
-            let (event, reason, flow) = match &change {
-                Changed::Added(flow) => (1, 0, flow),
-                Changed::Modified(flow) => (3, 0, flow),
-                Changed::Deleted(entry, Deleted::ByRequest) => (2, 2, &entry.flow),
-                Changed::Deleted(entry, Deleted::WithItsGroup) => (2, 3, &entry.flow),
-            };
-            self.tell_monitors(Some((conn, xid)), event, reason, flow);
+            match change {
+                Changed::Added(flow) => self.tell_monitors(by, 1, 0, &flow),
+                Changed::Modified(flow) => self.tell_monitors(by, 3, 0, &flow),
+                Changed::Deleted(entry, Deleted::ByRequest) => self.tell_of_removal(now, by, 2, &entry),
+                // By the switch, not by who deleted the group.
+                Changed::Deleted(entry, Deleted::WithItsGroup) => self.tell_of_removal(now, None, 3, &entry),
+            }
         }
     }
 
-    /// Tells those who watch flows of a change; who made it is told in short (OpenFlow 1.5.1, section 7.3.5.19).
+    /// Tells those who watch flows of a change, once for all of their monitors; who made it is told in short, once for all
+    /// changes of a request, if no monitor asks for its own changes too (`ofmonitor_report`).
     fn tell_monitors(&mut self, by: Option<(u64, u32)>, event: u16, reason: u8, flow: &Flow) {
-        let watchers: Vec<(u64, u16)> = self
-            .connections
-            .iter()
-            .flat_map(|(conn, connection)| connection.monitors.values().map(|flags| (*conn, *flags)))
-            .filter(|(_, flags)| flags & 1 << event != 0)
-            .collect();
-        for (conn, flags) in watchers {
-            let own = by.filter(|(author, _)| *author == conn && flags & 1 << 5 == 0);
-            let mut body = Vec::new();
-            body.put(16_u16, 2);
-            body.put(0_u64, 6);
-            match own {
-                Some((_, xid)) => {
-                    body.put(8_u16, 2);
-                    body.put(4_u16, 2);
-                    body.put(xid, 4);
-                    // One word for all changes of one request.
-                    let said = Output::Send(conn, with_header(&body));
-                    if self.output.last() != Some(&said) {
-                        self.output.push(said);
-                    }
+        for (conn, connection) in &mut self.connections {
+            let concerned = connection.monitors.values().filter(|flags| *flags & 1 << event != 0);
+            let Some(flags) = concerned.copied().reduce(|all, flags| all | flags) else { continue };
+            let updates = &mut connection.updates;
+            match by.filter(|(author, _)| author == conn && flags & OWN_CHANGES == 0) {
+                None => put_update(&mut updates.bytes, event, reason, flow, flags & INSTRUCTIONS != 0),
+                Some((_, xid)) if !updates.is_abbreviated => {
+                    updates.is_abbreviated = true;
+                    updates.bytes.put(8_u16, 2);
+                    updates.bytes.put(ABBREVIATED, 2);
+                    updates.bytes.put(xid, 4);
                 }
-                None => {
-                    put_update(&mut body, event, reason, flow, flags & 1 << 4 != 0);
-                    self.send(conn, 19, 0, &body);
-                }
+                Some(_) => {}
             }
+        }
+    }
+
+    /// Sends what watchers are to be told of a request.
+    fn flush_updates(&mut self) {
+        let told: Vec<(u64, Vec<u8>)> = self
+            .connections
+            .iter_mut()
+            .filter(|(_, connection)| !connection.updates.bytes.is_empty())
+            .map(|(conn, connection)| (*conn, std::mem::take(&mut connection.updates).bytes))
+            .collect();
+        for (conn, updates) in told {
+            let mut body = Vec::new();
+            body.put(FLOW_MONITOR, 2);
+            body.put(0_u64, 6);
+            body.extend(updates);
+            self.send(conn, 19, 0, &body);
         }
     }
 
@@ -536,7 +587,7 @@ impl Agent {
         let (kind, _flags) = (body.u16()?, body.u16()?);
         body.take(4)?;
         let parts = match kind {
-            16 => self.watch(conn, body, bridge)?,
+            FLOW_MONITOR => self.watch(conn, body, bridge)?,
             kind => dump::parts(now, kind, body, bridge)?.ok_or(refusal::BAD_MULTIPART)?,
         };
         let last = parts.len() - 1;
@@ -556,14 +607,18 @@ impl Agent {
         let (monitor, _port, _group) = (body.u32()?, body.u32()?, body.u32()?);
         let (flags, _table, command) = (body.u16()?, body.u8()?, body.u8()?);
         let connection = self.connections.get_mut(&conn).ok_or(refusal::BAD_MULTIPART)?;
+        // Open vSwitch 3.1 has no complete notices of a watcher's own changes.
+        if flags & NO_ABBREVIATION != 0 {
+            return Err(refusal::BAD_MONITOR_FLAGS);
+        }
         match command {
             0 | 1 => _ = connection.monitors.insert(monitor, flags),
             _ => _ = connection.monitors.remove(&monitor),
         }
         let mut initial = Vec::new();
-        if flags & 1 != 0 && command == 0 {
+        if flags & 1 != 0 && command <= 1 {
             for (_, entry) in bridge.program().tables.iter() {
-                put_update(&mut initial, 0, 0, &entry.flow, flags & 1 << 4 != 0);
+                put_update(&mut initial, 0, 0, &entry.flow, flags & INSTRUCTIONS != 0);
             }
         }
         Ok(vec![initial])
@@ -621,47 +676,59 @@ impl Agent {
             .collect();
         for other in others {
             self.connections.get_mut(&other).expect("it was just there").role = Role::Secondary;
-            if self.who_hears(6, 0).contains(&other) {
-                let mut body = Vec::new();
-                body.put(3_u32, 4);
-                body.put(0_u32, 4);
-                body.put(generation, 8);
-                self.send(other, 30, 0, &body);
-            }
+            // Whatever it said that it wants to be told, as Open vSwitch does.
+            let mut body = Vec::new();
+            body.put(3_u32, 4);
+            body.put(0_u32, 4);
+            body.put(generation, 8);
+            self.send(other, 30, 0, &body);
         }
     }
 
     fn set_async(&mut self, conn: u64, mut body: Reader<'_>) -> Result<(), Refusal> {
         let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
+        let mut asynchronous = connection.asynchronous.clone();
         while !body.is_empty() {
             let (kind, length) = (body.u16()?, usize::from(body.u16()?));
             let mut property = body.part(length.checked_sub(4).ok_or(refusal::BAD_LEN)?, refusal::BAD_LEN)?;
-            connection.asynchronous.insert(kind, property.u32()?);
+            // The reasons that there are for each kind of message (section 7.3.10).
+            let lawful = match kind {
+                PACKET_IN..PORT_STATUS => 0x3f,
+                PORT_STATUS..FLOW_REMOVED => 7,
+                FLOW_REMOVED..ROLE_STATUS => 0x3f,
+                ROLE_STATUS..TABLE_STATUS => 7,
+                TABLE_STATUS..REQUEST_FORWARD => 0x18,
+                REQUEST_FORWARD..12 => 3,
+                _ => return Err(refusal::UNKNOWN_ASYNC),
+            };
+            let mask = property.u32()?;
+            if mask & !lawful != 0 {
+                return Err(refusal::BAD_ASYNC);
+            }
+            asynchronous.insert(kind, mask);
         }
+        connection.asynchronous = asynchronous;
         Ok(())
     }
 
-    fn bundle_control(
-        &mut self,
-        now: Duration,
-        conn: u64,
-        xid: u32,
-        mut body: Reader<'_>,
-        bridge: &mut Bridge,
-    ) -> Result<(), Refusal> {
+    fn bundle_control(&mut self, now: Duration, conn: u64, message: &[u8], bridge: &mut Bridge) -> Result<(), Refusal> {
+        let mut body = Reader::new(&message[4..], refusal::BAD_LEN);
+        let xid = body.u32()?;
         let (id, step, flags) = (body.u32()?, body.u16()?, body.u16()?);
+        self.may_write(conn)?;
         let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
         let there = connection.bundles.get_mut(&id);
         match (step, there) {
             (0, Some(_)) => {
                 connection.bundles.remove(&id);
-                return Err(refusal::BUNDLE_EXISTS);
+                return Err(refusal::BAD_BUNDLE);
             }
             (0, None) => {
-                let bundle = Bundle { flags, closed: false, mods: Vec::new(), used: now };
+                let opened_by = message.to_vec();
+                let bundle = Bundle { flags, closed: false, mods: Vec::new(), used: now, opened_by };
                 connection.bundles.insert(id, bundle);
             }
-            (2 | 4 | 6, None) => return Err(refusal::BUNDLE_UNKNOWN),
+            (2 | 4 | 6, None) => return Err(refusal::BAD_BUNDLE),
             (2 | 4, Some(bundle)) if bundle.flags != flags => {
                 connection.bundles.remove(&id);
                 return Err(refusal::BAD_BUNDLE_FLAGS);
@@ -686,7 +753,9 @@ impl Agent {
         Ok(())
     }
 
-    fn bundle_add(&mut self, now: Duration, conn: u64, xid: u32, mut body: Reader<'_>) -> Result<(), Refusal> {
+    fn bundle_add(&mut self, now: Duration, conn: u64, xid: u32, whole: &[u8]) -> Result<(), Refusal> {
+        self.may_write(conn)?;
+        let mut body = Reader::new(&whole[8..], refusal::BAD_LEN);
         let id = body.u32()?;
         body.take(2)?;
         let flags = body.u16()?;
@@ -702,10 +771,10 @@ impl Agent {
         if !matches!(kind, 14 | 15) {
             return Err(refusal::NOT_BUNDLED);
         }
-        self.may_write(conn)?;
+        let change = Mod::read(kind, &message[8..])?;
         let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
         // A bundle that was never opened is opened by what is put in it (section 6.9.4), as Open vSwitch does.
-        let fresh = Bundle { flags, closed: false, mods: Vec::new(), used: now };
+        let fresh = Bundle { flags, closed: false, mods: Vec::new(), used: now, opened_by: whole.to_vec() };
         let bundle = connection.bundles.entry(id).or_insert(fresh);
         let refused = match (bundle.closed, bundle.flags == flags) {
             (true, _) => Some(refusal::BUNDLE_CLOSED),
@@ -716,14 +785,13 @@ impl Agent {
             connection.bundles.remove(&id);
             return Err(refused);
         }
-        let change = Mod::read(kind, &message[8..])?;
         let bundle = connection.bundles.get_mut(&id).ok_or(refusal::BAD_BUNDLE)?;
-        bundle.mods.push((change, message.to_vec()));
+        bundle.mods.push((change, whole.to_vec()));
         bundle.used = now;
         Ok(())
     }
 
-    /// All that is in a bundle, or nothing.
+    /// All that is in a bundle, or nothing. Errors quote the whole message by which something was put in it.
     fn commit(&mut self, now: Duration, conn: u64, bundle: Bundle, bridge: &mut Bridge) -> Result<(), Refusal> {
         self.may_write(conn)?;
         let mut draft = bridge.program().clone();
@@ -741,11 +809,11 @@ impl Agent {
         *bridge.change(now) = draft;
         for ((change, message), changed) in bundle.mods.iter().zip(done) {
             let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
-            self.wrote(conn, xid, change, changed);
-            if message[1] == 15 {
-                self.forward(Some(conn), message);
-            }
+            self.wrote(now, conn, xid, change, changed);
+            let forwarded = change.forwarded(xid, bridge.program());
+            forwarded.into_iter().for_each(|told| self.forward(Some(conn), &told));
         }
+        self.flush_updates();
         Ok(())
     }
 }
@@ -771,14 +839,6 @@ fn speaks_ours(version: u8, mut body: Reader<'_>) -> bool {
     version >= VERSION
 }
 
-fn with_header(body: &[u8]) -> Vec<u8> {
-    let mut message = vec![VERSION, 19, 0, 0, 0, 0, 0, 0];
-    message.extend_from_slice(body);
-    let length = message.len();
-    message.patch_u16(2, length);
-    message
-}
-
 /// A flow in an update for who watches.
 fn put_update(out: &mut Vec<u8>, event: u16, reason: u8, flow: &Flow, with_instructions: bool) {
     let start = out.len();
@@ -790,7 +850,7 @@ fn put_update(out: &mut Vec<u8>, event: u16, reason: u8, flow: &Flow, with_instr
     out.put(0_u32, 4);
     out.put(flow.cookie, 8);
     put_match(out, &flow.matching);
-    if with_instructions && event != 2 {
+    if with_instructions {
         super::actions::put_instructions(out, &flow.actions);
     }
     let length = out.len() - start;

@@ -11,14 +11,18 @@ pub(super) mod refusal {
     pub const BAD_VERSION: Refusal = Refusal(1, 0);
     pub const BAD_TYPE: Refusal = Refusal(1, 1);
     pub const BAD_MULTIPART: Refusal = Refusal(1, 2);
+    pub const NOT_PERMITTED: Refusal = Refusal(1, 5);
     pub const IS_SECONDARY: Refusal = Refusal(1, 10);
     pub const BAD_LEN: Refusal = Refusal(1, 6);
     pub const BAD_ACTION: Refusal = Refusal(2, 0);
     pub const BAD_ACTION_LEN: Refusal = Refusal(2, 1);
     pub const BAD_EXPERIMENTER_ACTION: Refusal = Refusal(2, 2);
+    pub const BAD_EXPERIMENTER_TYPE: Refusal = Refusal(2, 3);
     pub const BAD_OUT_PORT: Refusal = Refusal(2, 4);
     pub const BAD_ARGUMENT: Refusal = Refusal(2, 5);
     pub const BAD_OUT_GROUP: Refusal = Refusal(2, 9);
+    pub const INCONSISTENT: Refusal = Refusal(2, 10);
+    pub const BAD_TAG: Refusal = Refusal(2, 12);
     pub const BAD_SET_TYPE: Refusal = Refusal(2, 13);
     pub const BAD_INSTRUCTION: Refusal = Refusal(3, 0);
     pub const BAD_GOTO: Refusal = Refusal(3, 2);
@@ -34,25 +38,29 @@ pub(super) mod refusal {
     pub const BAD_TABLE: Refusal = Refusal(5, 2);
     pub const OVERLAP: Refusal = Refusal(5, 3);
     pub const BAD_COMMAND: Refusal = Refusal(5, 6);
+    pub const BAD_FLAGS: Refusal = Refusal(5, 7);
     pub const GROUP_EXISTS: Refusal = Refusal(6, 0);
     pub const INVALID_GROUP: Refusal = Refusal(6, 1);
     pub const UNKNOWN_GROUP: Refusal = Refusal(6, 8);
     pub const BAD_GROUP_TYPE: Refusal = Refusal(6, 10);
     pub const BAD_GROUP_COMMAND: Refusal = Refusal(6, 11);
-    pub const BAD_BUCKET: Refusal = Refusal(6, 13);
+    pub const WATCH_UNSUPPORTED: Refusal = Refusal(6, 6);
+    pub const BAD_BUCKET: Refusal = Refusal(6, 12);
     pub const UNKNOWN_BUCKET: Refusal = Refusal(6, 15);
     pub const BUCKET_EXISTS: Refusal = Refusal(6, 16);
     pub const STALE: Refusal = Refusal(11, 0);
     pub const BAD_ROLE: Refusal = Refusal(11, 2);
-    pub const BUNDLE_UNKNOWN: Refusal = Refusal(17, 0);
     pub const BAD_BUNDLE: Refusal = Refusal(17, 2);
-    pub const BUNDLE_EXISTS: Refusal = Refusal(17, 3);
+    pub const BAD_ASYNC: Refusal = Refusal(15, 0);
+    pub const UNKNOWN_ASYNC: Refusal = Refusal(15, 1);
+    pub const BAD_MONITOR_FLAGS: Refusal = Refusal(16, 5);
     pub const BUNDLE_CLOSED: Refusal = Refusal(17, 4);
     pub const BAD_BUNDLE_TYPE: Refusal = Refusal(17, 6);
     pub const BAD_BUNDLE_FLAGS: Refusal = Refusal(17, 7);
-    pub const NOT_BUNDLED: Refusal = Refusal(17, 8);
+    pub const NOT_BUNDLED: Refusal = Refusal(17, 10);
     pub const BUNDLE_XID: Refusal = Refusal(17, 9);
     pub const MESSAGE_FAILED: Refusal = Refusal(17, 13);
+    pub const BUNDLE_TIMEOUT: Refusal = Refusal(17, 14);
 }
 
 /// Reads from the front of some bytes. What is too short is refused by the caller's word for it.

@@ -14,7 +14,6 @@ const AGGREGATE: u16 = 2;
 const GROUPS: u16 = 7;
 const TABLE_FEATURES: u16 = 12;
 const PORTS: u16 = 13;
-const FLOWS_AND_STATISTICS: u16 = 17;
 /// Most bytes of one part of an answer.
 const PART_MAX: usize = 60_000;
 
@@ -28,7 +27,6 @@ pub(super) fn parts(
     let items: Vec<Vec<u8>> = match kind {
         DESCRIPTION => vec![description()],
         FLOWS => flows(now, body, bridge)?,
-        FLOWS_AND_STATISTICS => statistics(now, body, bridge)?,
         AGGREGATE => vec![aggregate(body, bridge)?],
         GROUPS => groups(body, bridge)?,
         PORTS => ports(body, bridge)?,
@@ -114,24 +112,32 @@ fn flow(now: Duration, entry: &Entry) -> Vec<u8> {
     }
     out.put(flow.cookie, 8);
     put_match(&mut out, &flow.matching);
-    put_statistics(&mut out, now, entry);
+    put_statistics(&mut out, now, entry, Some(now - entry.used));
     put_instructions(&mut out, &flow.actions);
     let length = out.len();
     out.patch_u16(0, length);
     out
 }
 
-fn put_statistics(out: &mut Vec<u8>, now: Duration, entry: &Entry) {
+/// A flow that is gone, as who asked for it is told (section 7.4.2).
+pub(super) fn removed(now: Duration, entry: &Entry, reason: u8) -> Vec<u8> {
+    let flow = &entry.flow;
+    let mut out = vec![flow.table, reason];
+    [flow.priority, flow.idle_timeout, flow.hard_timeout].into_iter().for_each(|number| out.put(number, 2));
+    out.put(flow.cookie, 8);
+    put_match(&mut out, &flow.matching);
+    put_statistics(&mut out, now, entry, None);
+    out
+}
+
+/// Statistics (section 7.2.4.1), with how long no packet came if that is given.
+fn put_statistics(out: &mut Vec<u8>, now: Duration, entry: &Entry, idle: Option<Duration>) {
     let start = out.len();
     out.put(0_u32, 4);
     let time = |span: Duration| u128::from(span.as_secs()) << 32 | u128::from(span.subsec_nanos());
-    let fields = [
-        (0_u8, time(now - entry.created)),
-        (1, time(now - entry.used)),
-        (4, u128::from(entry.packets)),
-        (5, u128::from(entry.bytes)),
-    ];
-    for (number, value) in fields {
+    let ages = [Some((0_u8, time(now - entry.created))), idle.map(|idle| (1, time(idle)))];
+    let counts = [(4, u128::from(entry.packets)), (5, u128::from(entry.bytes))];
+    for (number, value) in ages.into_iter().flatten().chain(counts) {
         out.put(0x8002_u16, 2);
         out.put(number << 1, 1);
         out.put(8_u8, 1);
@@ -140,22 +146,6 @@ fn put_statistics(out: &mut Vec<u8>, now: Duration, entry: &Entry) {
     let length = out.len() - start;
     out.patch_u16(start + 2, length);
     out.pad(start, 8);
-}
-
-fn statistics(now: Duration, body: Reader<'_>, bridge: &Bridge) -> Result<Vec<Vec<u8>>, Refusal> {
-    let one = |entry: &Entry| {
-        let mut out = Vec::new();
-        out.put(0_u32, 4);
-        out.put(entry.flow.table, 1);
-        out.put(0_u8, 1);
-        out.put(entry.flow.priority, 2);
-        put_match(&mut out, &entry.flow.matching);
-        put_statistics(&mut out, now, entry);
-        let length = out.len();
-        out.patch_u16(0, length);
-        out
-    };
-    Ok(selected(body, bridge)?.into_iter().map(one).collect())
 }
 
 fn aggregate(body: Reader<'_>, bridge: &Bridge) -> Result<Vec<u8>, Refusal> {
@@ -189,7 +179,7 @@ fn groups(mut body: Reader<'_>, bridge: &Bridge) -> Result<Vec<Vec<u8>>, Refusal
         out.put(0_u8, 1);
         out.put(id, 4);
         out.put(0_u64, 8);
-        put_buckets(&mut out, &entry.group.buckets);
+        put_buckets(&mut out, &entry.group);
         let (length, buckets) = (out.len(), out.len() - 16);
         out.patch_u16(0, length);
         out.patch_u16(8, buckets);

@@ -8,6 +8,7 @@
 //! | `bytes` | reading and writing what messages are made of |
 //! | `oxm` | fields and matches in bytes |
 //! | `actions` | actions, instructions and buckets in bytes |
+//! | `consistency` | whether actions go with a match |
 //! | `mods` | flow and group modifications, read and carried out |
 //! | `dump` | what a switch tells of its flows, groups and ports |
 //! | [`agent`] | connections, roles, bundles, monitors |
@@ -17,6 +18,7 @@
 mod actions;
 pub mod agent;
 mod bytes;
+mod consistency;
 mod dump;
 mod mods;
 mod oxm;

@@ -3,23 +3,33 @@
 //! Carrying out is on a [`Program`], which may be a copy: so bundles are all or nothing. Start at [`Mod::read`] and
 //! [`Mod::apply`].
 
-use super::actions::{read_buckets, read_instructions};
-use super::bytes::{Reader, Refusal, refusal};
+use super::actions::{put_buckets, read_buckets, read_instructions};
+use super::bytes::{Put, Reader, Refusal, refusal};
+use super::consistency;
 use super::oxm::read_match;
 use crate::switch::datapath::{Entry, Program, Selector};
-use crate::switch::model::{Action, Flow, Group, GroupType, Match, port};
+use crate::switch::model::{Action, Bucket, Flow, Group, GroupType, Match, port};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// `OFPG_ALL`.
 const ALL_GROUPS: u32 = 0xffff_fffc;
 const GROUP_MAX: u32 = 0xffff_ff00;
+const SELECT: u8 = 1;
+const DELETE_GROUP: u16 = 2;
+const INSERT_BUCKET: u16 = 3;
+const REMOVE_BUCKET: u16 = 5;
+const BUCKET_MAX: u32 = 0xffff_ff00;
 const FIRST_BUCKET: u32 = 0xffff_fffd;
 const LAST_BUCKET: u32 = 0xffff_fffe;
 const ALL_BUCKETS: u32 = 0xffff_ffff;
 /// `OFPTT_ALL`.
 const ALL_TABLES: u8 = 0xff;
+/// A table that Open vSwitch keeps for itself.
+const OWN_TABLE: u8 = 254;
 const CHECK_OVERLAP: u16 = 1 << 1;
+/// All flags of flows that there are.
+const FLAGS: u16 = 0x1f;
 
 /// A modification.
 #[derive(Clone, Debug)]
@@ -74,7 +84,7 @@ pub(super) struct GroupMod {
     kind: GroupType,
     group: u32,
     bucket: u32,
-    buckets: Vec<crate::switch::model::Bucket>,
+    buckets: Vec<Bucket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +108,35 @@ impl Mod {
         }
     }
 
+    /// The message by which others are told of it once it is carried out, as Open vSwitch writes it: a group that is added
+    /// or modified is said to be added, and what is done to buckets says of which type their group is.
+    pub fn forwarded(&self, xid: u32, program: &Program) -> Option<Vec<u8>> {
+        let Mod::Group(GroupMod { command, kind, group, bucket, buckets }) = self else { return None };
+        let mut group_mod = Group { kind: *kind, buckets: buckets.clone() };
+        let number = match (command, program.groups.get(*group)) {
+            (GroupCommand::Add | GroupCommand::AddOrModify, _) => 0,
+            (GroupCommand::Modify, _) => 1,
+            (GroupCommand::Delete, _) => 2,
+            (GroupCommand::Insert | GroupCommand::Remove, known) => {
+                group_mod.kind = known.map_or(group_mod.kind, |entry| entry.group.kind);
+                if *command == GroupCommand::Insert { INSERT_BUCKET } else { REMOVE_BUCKET }
+            }
+        };
+        let mut out = vec![6, 15, 0, 0];
+        out.put(xid, 4);
+        out.put(number, 2);
+        out.put(group_mod.kind as u16, 1);
+        out.put(0_u8, 1);
+        out.put(*group, 4);
+        out.put(0_u32, 4);
+        out.put(*bucket, 4);
+        put_buckets(&mut out, &group_mod);
+        let (length, listed) = (out.len(), out.len() - 24);
+        out.patch_u16(2, length);
+        out.patch_u16(16, listed);
+        Some(out)
+    }
+
     /// Carries it out.
     pub fn apply(&self, now: Duration, program: &mut Program) -> Result<Vec<Changed>, Refusal> {
         match self {
@@ -115,6 +154,10 @@ impl FlowMod {
         let priority = from.u16()?;
         let (_buffer, out_port, out_group) = (from.u32()?, from.u32()?, from.u32()?);
         let (flags, importance) = (from.u16()?, from.u16()?);
+        let matching = read_match(&mut from)?;
+        if table == ALL_TABLES && !matches!(command, 3 | 4) {
+            return Err(refusal::BAD_TABLE);
+        }
         let command = match command {
             0 => FlowCommand::Add,
             1 => FlowCommand::Modify,
@@ -123,12 +166,14 @@ impl FlowMod {
             4 => FlowCommand::DeleteStrict,
             _ => return Err(refusal::BAD_COMMAND),
         };
-        let matching = read_match(&mut from)?;
-        let is_delete = matches!(command, FlowCommand::Delete | FlowCommand::DeleteStrict);
-        if table == ALL_TABLES && !is_delete {
-            return Err(refusal::BAD_TABLE);
+        let actions = read_instructions(from)?;
+        if flags & !FLAGS != 0 {
+            return Err(refusal::BAD_FLAGS);
         }
-        let actions = if is_delete { Vec::new() } else { read_instructions(from, table)? };
+        consistency::check(table, &matching, &actions)?;
+        if table == OWN_TABLE && command == FlowCommand::Add {
+            return Err(refusal::NOT_PERMITTED);
+        }
         Ok(FlowMod {
             command,
             cookie,
@@ -158,16 +203,30 @@ impl FlowMod {
         }
     }
 
+    /// Selects by match alone.
+    fn everywhere(&self) -> Selector {
+        Selector { cookie: 0, cookie_mask: 0, out_port: None, out_group: None, ..self.selector() }
+    }
+
     fn apply(&self, now: Duration, program: &mut Program) -> Result<Vec<Changed>, Refusal> {
-        check_groups(&self.actions, program)?;
         match self.command {
-            FlowCommand::Add => self.add(now, program),
+            FlowCommand::Add => {
+                check_groups(&self.actions, program)?;
+                self.add(now, program)
+            }
             FlowCommand::Modify | FlowCommand::ModifyStrict => {
                 let mut changed = Vec::new();
                 let selector = Selector { out_port: None, out_group: None, ..self.selector() };
-                for id in program.tables.find(&selector) {
+                let found = program.tables.find(&selector);
+                // Nothing is wrong with actions that no flow gets.
+                if !found.is_empty() {
+                    check_groups(&self.actions, program)?;
+                }
+                for id in found {
+                    let is_new = program.tables.get(id).is_some_and(|entry| entry.flow.actions != self.actions);
                     program.tables.modify(now, id, self.actions.clone(), None);
-                    changed.extend(program.tables.get(id).map(|entry| Changed::Modified(entry.flow.clone())));
+                    let entry = program.tables.get(id).filter(|_| is_new);
+                    changed.extend(entry.map(|entry| Changed::Modified(entry.flow.clone())));
                 }
                 Ok(changed)
             }
@@ -191,13 +250,18 @@ impl FlowMod {
             flags: self.flags,
             importance: self.importance,
         };
-        if self.flags & CHECK_OVERLAP != 0 && program.tables.overlaps(&flow) {
+        // One that takes the place of another overlaps what that one did.
+        let takes_place = || {
+            let same = Selector { strict_priority: Some(self.priority), ..self.everywhere() };
+            !program.tables.find(&same).is_empty()
+        };
+        if self.flags & CHECK_OVERLAP != 0 && !takes_place() && program.tables.overlaps(&flow) {
             return Err(refusal::OVERLAP);
         }
-        let (id, replaced) = program.tables.add(now, flow).map_err(|_| refusal::TABLE_FULL)?;
+        let (id, _) = program.tables.add(now, flow).map_err(|_| refusal::TABLE_FULL)?;
         let flow = program.tables.get(id).map(|entry| entry.flow.clone());
-        let change = |flow| if replaced.is_some() { Changed::Modified(flow) } else { Changed::Added(flow) };
-        Ok(flow.map(change).into_iter().collect())
+        // One that takes the place of another is told of as added all the same.
+        Ok(flow.map(Changed::Added).into_iter().collect())
     }
 }
 
@@ -210,6 +274,24 @@ fn check_groups(actions: &[Action], program: &Program) -> Result<(), Refusal> {
     })
 }
 
+/// Whether buckets go with the type of a group and with what is to be done (`ofputil_check_group_mod`).
+fn check_buckets(command: GroupCommand, kind: GroupType, buckets: &[Bucket]) -> Result<(), Refusal> {
+    if command == GroupCommand::Remove && !buckets.is_empty() {
+        return Err(refusal::BAD_BUCKET);
+    }
+    buckets.iter().try_for_each(|bucket| {
+        let has_liveness = bucket.watch_port != port::ANY || bucket.watch_group != u32::MAX;
+        match kind {
+            _ if bucket.weight != 0 && kind != GroupType::Select && command != GroupCommand::Insert => {
+                Err(refusal::INVALID_GROUP)
+            }
+            GroupType::All | GroupType::Indirect if has_liveness => Err(refusal::WATCH_UNSUPPORTED),
+            GroupType::FastFailover if !has_liveness => Err(refusal::INVALID_GROUP),
+            _ => Ok(()),
+        }
+    })
+}
+
 impl GroupMod {
     fn read(mut from: Reader<'_>) -> Result<GroupMod, Refusal> {
         let (command, kind) = (from.u16()?, from.u8()?);
@@ -217,16 +299,15 @@ impl GroupMod {
         let (group, length) = (from.u32()?, usize::from(from.u16()?));
         from.take(2)?;
         let bucket = from.u32()?;
-        let buckets = read_buckets(from.part(length, refusal::BAD_BUCKET)?)?;
-        let command = match command {
-            0 => GroupCommand::Add,
-            1 => GroupCommand::Modify,
-            0x8000 => GroupCommand::AddOrModify,
-            2 => GroupCommand::Delete,
-            3 => GroupCommand::Insert,
-            5 => GroupCommand::Remove,
-            _ => return Err(refusal::BAD_GROUP_COMMAND),
+        let is_lawful = match command {
+            INSERT_BUCKET => bucket <= BUCKET_MAX || matches!(bucket, FIRST_BUCKET | LAST_BUCKET),
+            REMOVE_BUCKET => bucket <= BUCKET_MAX || bucket >= FIRST_BUCKET,
+            _ => bucket == ALL_BUCKETS,
         };
+        if !is_lawful {
+            return Err(refusal::BAD_BUCKET);
+        }
+        let buckets = read_buckets(from.part(length, refusal::BAD_BUCKET)?, kind == SELECT)?;
         let kind = match kind {
             0 => GroupType::All,
             1 => GroupType::Select,
@@ -234,9 +315,19 @@ impl GroupMod {
             3 => GroupType::FastFailover,
             _ => return Err(refusal::BAD_GROUP_TYPE),
         };
-        if group > GROUP_MAX && !(command == GroupCommand::Delete && group == ALL_GROUPS) {
+        if kind == GroupType::Indirect && command != DELETE_GROUP && buckets.len() != 1 {
             return Err(refusal::INVALID_GROUP);
         }
+        let command = match command {
+            0 => GroupCommand::Add,
+            1 => GroupCommand::Modify,
+            0x8000 => GroupCommand::AddOrModify,
+            DELETE_GROUP => GroupCommand::Delete,
+            INSERT_BUCKET => GroupCommand::Insert,
+            REMOVE_BUCKET => GroupCommand::Remove,
+            _ => return Err(refusal::BAD_GROUP_COMMAND),
+        };
+        check_buckets(command, kind, &buckets)?;
         Ok(GroupMod { command, kind, group, bucket, buckets })
     }
 
@@ -246,6 +337,9 @@ impl GroupMod {
         match (self.command, there) {
             (GroupCommand::Add, Some(_)) => return Err(refusal::GROUP_EXISTS),
             (GroupCommand::Modify, None) => return Err(refusal::UNKNOWN_GROUP),
+            (GroupCommand::Add | GroupCommand::AddOrModify, None) if self.group > GROUP_MAX => {
+                return Err(refusal::INVALID_GROUP);
+            }
             (GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrModify, _) => {
                 program.groups.set(now, self.group, whole());
             }
@@ -264,14 +358,14 @@ impl GroupMod {
     }
 
     fn insert(&self, mut group: Group) -> Result<Group, Refusal> {
-        if self.buckets.iter().any(|new| group.buckets.iter().any(|old| old.id == new.id)) {
-            return Err(refusal::BUCKET_EXISTS);
-        }
         let at = match self.bucket {
             FIRST_BUCKET => 0,
             LAST_BUCKET => group.buckets.len(),
             id => 1 + group.buckets.iter().position(|old| old.id == id).ok_or(refusal::UNKNOWN_BUCKET)?,
         };
+        if self.buckets.iter().any(|new| group.buckets.iter().any(|old| old.id == new.id)) {
+            return Err(refusal::BUCKET_EXISTS);
+        }
         group.buckets.splice(at..at, self.buckets.iter().cloned());
         Ok(group)
     }
@@ -279,8 +373,8 @@ impl GroupMod {
     fn remove(&self, mut group: Group) -> Result<Group, Refusal> {
         match self.bucket {
             ALL_BUCKETS => group.buckets.clear(),
-            FIRST_BUCKET | LAST_BUCKET if group.buckets.is_empty() => return Err(refusal::UNKNOWN_BUCKET),
-            FIRST_BUCKET => _ = group.buckets.remove(0),
+            // Of none there is no first or last, and none to remove.
+            FIRST_BUCKET => _ = group.buckets.drain(..group.buckets.len().min(1)),
             LAST_BUCKET => _ = group.buckets.pop(),
             id => {
                 let at = group.buckets.iter().position(|old| old.id == id).ok_or(refusal::UNKNOWN_BUCKET)?;

@@ -104,8 +104,9 @@ pub(super) fn read_field(from: &mut Reader<'_>) -> Result<FieldMatch, Refusal> {
     let field = field_of(class, number >> 1).ok_or(refusal::BAD_FIELD)?;
     let masked = number & 1 != 0;
     let bytes = bytes_of(field);
+    // A known number with another length is another field, which nobody knows.
     if length != bytes * (1 + usize::from(masked)) {
-        return Err(refusal::BAD_MATCH_LEN);
+        return Err(refusal::BAD_FIELD);
     }
     let value = body.number(bytes)?;
     let mask = if masked { body.number(bytes)? } else { field.full_mask() };
@@ -118,8 +119,11 @@ pub(super) fn read_field(from: &mut Reader<'_>) -> Result<FieldMatch, Refusal> {
 /// A whole match with its padding.
 pub(super) fn read_match(from: &mut Reader<'_>) -> Result<Match, Refusal> {
     let (kind, length) = (from.u16()?, usize::from(from.u16()?));
-    if kind != 1 {
-        return Err(refusal::BAD_MATCH_TYPE);
+    match kind {
+        1 => {}
+        // The fixed match of old, which is longer than any that anybody sends.
+        0 => return Err(refusal::BAD_MATCH_LEN),
+        _ => return Err(refusal::BAD_MATCH_TYPE),
     }
     let inner = length.checked_sub(4).ok_or(refusal::BAD_MATCH_LEN)?;
     let mut fields = from.part(inner, refusal::BAD_MATCH_LEN)?;
@@ -128,6 +132,8 @@ pub(super) fn read_match(from: &mut Reader<'_>) -> Result<Match, Refusal> {
     while !fields.is_empty() {
         for part in in_one_spelling(read_field(&mut fields)?) {
             match found.iter_mut().find(|other| other.field == part.field) {
+                // What matches everything may be said as often as one likes.
+                _ if part.mask == 0 => {}
                 None => found.push(part),
                 // Two parts of one tag, as identifier and priority are.
                 Some(other) if part.field == Field::VlanTci && other.mask & part.mask & !0x1000 == 0 => {
@@ -138,7 +144,6 @@ pub(super) fn read_match(from: &mut Reader<'_>) -> Result<Match, Refusal> {
             check_prerequisite(&found, part.field)?;
         }
     }
-    found.retain(|part| part.mask != 0);
     found.sort();
     Ok(Match(found))
 }
@@ -165,7 +170,7 @@ fn in_one_spelling(part: FieldMatch) -> Vec<FieldMatch> {
 }
 
 /// Whether what a field needs was matched before it (ovs-fields(7), "Prerequisites").
-fn check_prerequisite(found: &[FieldMatch], field: Field) -> Result<(), Refusal> {
+pub(super) fn check_prerequisite(found: &[FieldMatch], field: Field) -> Result<(), Refusal> {
     let exactly = |field: Field, values: &[u128]| {
         let part = found.iter().find(|part| part.field == field);
         part.is_some_and(|part| part.mask == field.full_mask() && values.contains(&part.value))
@@ -211,17 +216,98 @@ pub(super) fn put_field(out: &mut Vec<u8>, part: FieldMatch) {
     }
 }
 
+/// The order in which Open vSwitch writes the fields of a match (`nx_put_raw`).
+const ORDER: &[Field] = &[
+    Field::ConjId,
+    Field::InPort,
+    Field::EthSrc,
+    Field::EthDst,
+    Field::EthType,
+    Field::VlanTci,
+    Field::Ipv4Src,
+    Field::Ipv4Dst,
+    Field::Ipv6Src,
+    Field::Ipv6Dst,
+    Field::IpFrag,
+    Field::Ipv6Label,
+    Field::IpDscp,
+    Field::IpEcn,
+    Field::IpTtl,
+    Field::IpProto,
+    Field::TcpSrc,
+    Field::TcpDst,
+    Field::TcpFlags,
+    Field::UdpSrc,
+    Field::UdpDst,
+    Field::SctpSrc,
+    Field::SctpDst,
+    Field::Icmpv4Type,
+    Field::Icmpv4Code,
+    Field::Icmpv6Type,
+    Field::Icmpv6Code,
+    Field::NdTarget,
+    Field::NdSll,
+    Field::NdTll,
+    Field::ArpOp,
+    Field::ArpSpa,
+    Field::ArpTpa,
+    Field::ArpSha,
+    Field::ArpTha,
+    Field::TunId,
+    Field::TunSrc,
+    Field::TunDst,
+    Field::TunIpv6Src,
+    Field::TunIpv6Dst,
+    Field::TunFlags,
+];
+
+/// The fields that come after the registers.
+const AFTER_REGISTERS: &[Field] =
+    &[Field::PktMark, Field::CtState, Field::CtZone, Field::CtMark, Field::CtLabel, Field::Metadata];
+
+fn place(field: Field) -> (usize, u8) {
+    let among = |fields: &[Field]| fields.iter().position(|known| *known == field);
+    match field {
+        Field::Xreg(number) => (ORDER.len(), number),
+        _ => match (among(ORDER), among(AFTER_REGISTERS)) {
+            (Some(place), _) => (place, 0),
+            (None, Some(place)) => (ORDER.len() + 1 + place, 0),
+            (None, None) => (usize::MAX, 0),
+        },
+    }
+}
+
+/// Registers in pairs, which is how OpenFlow 1.5 has them.
+fn in_pairs(parts: &[FieldMatch]) -> Vec<FieldMatch> {
+    let mut spelled: Vec<FieldMatch> = Vec::new();
+    for part in parts {
+        let Field::Reg(number) = part.field else {
+            spelled.push(*part);
+            continue;
+        };
+        let (field, shift) = (Field::Xreg(number / 2), 32 * u32::from(1 - number % 2));
+        let (value, mask) = (part.value << shift, part.mask << shift);
+        match spelled.iter_mut().find(|other| other.field == field) {
+            Some(pair) => (pair.value, pair.mask) = (pair.value | value, pair.mask | mask),
+            None => spelled.push(FieldMatch { field, value, mask }),
+        }
+    }
+    spelled
+}
+
 pub(super) fn put_match(out: &mut Vec<u8>, matching: &Match) {
     let start = out.len();
     out.put(1_u16, 2);
     out.put(0_u16, 2);
-    for part in &matching.0 {
+    let mut parts = in_pairs(&matching.0);
+    parts.sort_by_key(|part| place(part.field));
+    for part in parts {
         // As OpenFlow 1.5 spells tags, where it can.
         let spelled = match part {
             FieldMatch { field: Field::VlanTci, value, mask } if mask & !0x1fff == 0 => {
-                FieldMatch { field: Field::VlanVid, value: *value, mask: *mask }
+                FieldMatch { field: Field::VlanVid, value, mask }
             }
-            part => *part,
+            part => part,
         };
         put_field(out, spelled);
     }

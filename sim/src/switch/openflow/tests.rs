@@ -188,7 +188,8 @@ fn bundles_end_with_patience_and_with_their_connection() {
     bundle(&mut bed, BundleStep::OpenRequest);
     bed.now = Duration::from_secs(11);
     bed.agent.tick(bed.now, &mut bed.bridge);
-    assert_eq!(error_of(&bundle(&mut bed, BundleStep::CommitRequest)), Some((17, 0)));
+    assert_eq!(error_of(&bed.heard(1)), Some((17, 14)), "it is told that its patience was too great");
+    assert_eq!(error_of(&bundle(&mut bed, BundleStep::CommitRequest)), Some((17, 2)));
     bundle(&mut bed, BundleStep::OpenRequest);
     bed.agent.closed(1);
     assert_eq!((bed.agent.counts.bundles_expired, bed.agent.counts.bundles_lost), (1, 1));

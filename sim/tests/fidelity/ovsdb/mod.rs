@@ -3,8 +3,9 @@
 //!
 //! Requests are generated from the schema ([`requests`]): transactions of all operations, right and wrong, monitors of all
 //! three dialects with conditions, and connections that end. New rows get their UUID from the client (an extension of
-//! ovsdb-server(7)), so that both have the same. `SELVEDGE_FIDELITY_DATABASES` and `SELVEDGE_FIDELITY_SEED` choose how
-//! many databases there are, each with [`REQUESTS`] requests, and which.
+//! ovsdb-server(7)), so that both have the same. `SELVEDGE_FIDELITY_SEED`,
+//! `SELVEDGE_FIDELITY_FIRST` and `SELVEDGE_FIDELITY_DATABASES` choose which databases there are and how many, each with
+//! [`REQUESTS`] requests.
 //!
 //! ovsdb-server 3.1 shares state between monitors that ask the same, so that a condition of one may show in another, and
 //! dies now and then, when conditions have changed. Each was seen once in 300 databases; what comes after a death is not
@@ -34,9 +35,10 @@ const REQUESTS: usize = 500;
 #[test]
 fn a_database_answers_as_ovsdb_server_does() {
     let (databases, seed) = (setting("SELVEDGE_FIDELITY_DATABASES", 60), setting("SELVEDGE_FIDELITY_SEED", 1));
+    let first = setting("SELVEDGE_FIDELITY_FIRST", 0);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let (mut differences, mut deaths) = (Vec::new(), 0);
-    for database in 0..databases {
+    for database in first..first + databases {
         let Some(daemons) = Daemons::database() else { return };
         let mut random = ChaCha8Rng::seed_from_u64(seed << 32 | database);
         let (mut real, mut simulated) = (Real::new(&daemons), Simulated::new(&mut random));
