@@ -10,6 +10,7 @@
 //! | C7, E2 | what is said to be realised is; a switch holds what it should | [`realised`] |
 //! | C10 | what a disk had acknowledged is there after a start | [`recovery`] |
 //! | C12 | numbers are unique | [`identifiers`] |
+//! | C13 | a switch is told nothing that it does not survive | [`survivable`] |
 //! | D1, D2, D3 | a frame reaches only whom it may, from whom may send it | [`delivery`] |
 //! | D4, D5 | copies are bounded; nobody gets a frame twice, nor its sender | [`copies`] |
 //! | D9 | nothing changes on a switch that nobody writes to | [`fail_static`] |
@@ -32,6 +33,7 @@ pub mod realised;
 pub mod recompute;
 pub mod recovery;
 pub mod single_writer;
+pub mod survivable;
 
 use serde::Serialize;
 use std::fmt;

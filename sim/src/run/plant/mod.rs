@@ -16,6 +16,7 @@ use crate::logical::{Mac, VifId};
 use crate::oracles::quiet::Told;
 use crate::oracles::realised::Lines;
 use crate::oracles::single_writer::Writers;
+use crate::oracles::survivable;
 use crate::plan::fault::Trouble;
 use crate::plan::{GuestAct, HvId, Plan};
 use crate::run::capture::Captured;
@@ -261,6 +262,7 @@ impl State {
         for write in writes.into_iter().flatten() {
             let violation = self.writers.wrote(now, hv, write.generation);
             self.judge.report(violation);
+            self.judge.report(survivable::wrote(now, hv, write.deadly));
         }
         self.carry_out(hv, now, outputs, tag);
     }

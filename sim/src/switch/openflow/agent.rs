@@ -5,6 +5,7 @@
 //! groups, roles and generation ids. Start at [`Agent`].
 
 use super::bytes::{Put, Reader, Refusal, refusal};
+use super::deadly::Deadly;
 use super::dump;
 use super::mods::{Changed, Deleted, Mod};
 use super::oxm::{put_match, read_match};
@@ -67,6 +68,8 @@ pub enum Output {
 pub struct Write {
     /// Under which generation its connection had its role; none if it never asked for one.
     pub generation: Option<u64>,
+    /// Why a real switch would have died of it, if it would.
+    pub deadly: Option<Deadly>,
 }
 
 /// What a world makes go wrong.
@@ -516,18 +519,19 @@ impl Agent {
             return Err(refusal::TABLE_FULL);
         }
         let changed = change.apply(now, bridge.change(now))?;
-        self.wrote(now, conn, xid, change, changed);
+        let deadly = Deadly::of(change, &changed, &[]);
+        self.wrote(now, (conn, xid), change, changed, deadly);
         Ok(())
     }
 
-    fn wrote(&mut self, now: Duration, conn: u64, xid: u32, change: &Mod, changed: Vec<Changed>) {
+    fn wrote(&mut self, now: Duration, by: (u64, u32), change: &Mod, changed: Vec<Changed>, deadly: Option<Deadly>) {
         match change {
             Mod::Flow(_) => self.counts.flow_mods += 1,
             Mod::Group(_) => self.counts.group_mods += 1,
         }
-        let generation = self.connections.get(&conn).and_then(|connection| connection.generation);
-        self.writes.push(Write { generation });
-        let by = Some((conn, xid));
+        let generation = self.connections.get(&by.0).and_then(|connection| connection.generation);
+        self.writes.push(Write { generation, deadly });
+        let by = Some(by);
         for change in changed {
             match change {
                 Changed::Added(flow) => self.tell_monitors(by, 1, 0, &flow),
@@ -807,9 +811,12 @@ impl Agent {
             }
         }
         *bridge.change(now) = draft;
+        let mut fresh = Vec::new();
         for ((change, message), changed) in bundle.mods.iter().zip(done) {
             let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
-            self.wrote(now, conn, xid, change, changed);
+            let deadly = Deadly::of(change, &changed, &fresh);
+            fresh.extend(changed.iter().filter_map(Changed::new_flow).cloned());
+            self.wrote(now, (conn, xid), change, changed, deadly);
             let forwarded = change.forwarded(xid, bridge.program());
             forwarded.into_iter().for_each(|told| self.forward(Some(conn), &told));
         }

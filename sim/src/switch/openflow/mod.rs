@@ -9,6 +9,7 @@
 //! | `oxm` | fields and matches in bytes |
 //! | `actions` | actions, instructions and buckets in bytes |
 //! | `consistency` | whether actions go with a match |
+//! | `deadly` | what a real switch does not survive |
 //! | `mods` | flow and group modifications, read and carried out |
 //! | `dump` | what a switch tells of its flows, groups and ports |
 //! | [`agent`] | connections, roles, bundles, monitors |
@@ -19,8 +20,11 @@ mod actions;
 pub mod agent;
 mod bytes;
 mod consistency;
+mod deadly;
 mod dump;
 mod mods;
 mod oxm;
 #[cfg(test)]
 mod tests;
+
+pub use deadly::Deadly;

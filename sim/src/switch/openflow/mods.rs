@@ -46,6 +46,16 @@ pub(super) enum Changed {
     Deleted(Box<Entry>, Deleted),
 }
 
+impl Changed {
+    /// The flow that there is since.
+    pub fn new_flow(&self) -> Option<&Arc<Flow>> {
+        match self {
+            Changed::Added(flow) | Changed::Modified(flow) => Some(flow),
+            Changed::Deleted(..) => None,
+        }
+    }
+}
+
 /// Why a flow went (OpenFlow 1.5.1, section 7.4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deleted {
@@ -105,6 +115,19 @@ impl Mod {
             14 => FlowMod::read(from).map(Mod::Flow),
             15 => GroupMod::read(from).map(Mod::Group),
             _ => Err(refusal::BAD_TYPE),
+        }
+    }
+
+    /// Whether it would insert buckets and names none.
+    pub fn inserts_nothing(&self) -> bool {
+        matches!(self, Mod::Group(group) if group.command == GroupCommand::Insert && group.buckets.is_empty())
+    }
+
+    /// The one group that it deletes.
+    pub fn deleted_group(&self) -> Option<u32> {
+        match self {
+            Mod::Group(group) if group.command == GroupCommand::Delete => Some(group.group),
+            Mod::Flow(_) | Mod::Group(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The agent by itself, and against the controller's codec and session.
 
+use super::Deadly;
 use super::agent::{Agent, Ailments, Edit, Output};
 use crate::switch::datapath::Bridge;
 use selvedge_core::flow::{Action, Actions, BucketId, Field, Flow, FlowBody, FlowKey, GroupId, Match};
@@ -244,4 +245,26 @@ fn ailments_fail_and_delay() {
     bed.now = Duration::from_secs(1);
     bed.agent.tick(bed.now, &mut bed.bridge);
     assert_eq!(bed.heard(1), [Body::BarrierReply]);
+}
+
+#[test]
+fn what_kills_a_real_switch_is_noticed() {
+    let group = || Mod::Group(GroupMod::Put { group: GroupId(3), buckets: Default::default() });
+    let mut bed = Bed::new();
+    bed.ask(1, Body::GroupMod(GroupMod::Put { group: GroupId(3), buckets: Default::default() }));
+    bed.ask(1, add(flow(1, [Action::Group(GroupId(3)), Action::Group(GroupId(3))])));
+    bed.ask(1, Body::GroupMod(GroupMod::Delete(GroupId(3))));
+    let deadly =
+        |bed: &mut Bed| bed.agent.take_writes().into_iter().filter_map(|write| write.deadly).collect::<Vec<_>>();
+    assert_eq!(deadly(&mut bed), [Deadly::GroupUsedTwice]);
+    bundle(&mut bed, BundleStep::OpenRequest);
+    put(&mut bed, group());
+    put(&mut bed, Mod::Flow(FlowMod::Add(flow(2, [Action::Group(GroupId(3))]))));
+    put(&mut bed, Mod::Group(GroupMod::Delete(GroupId(3))));
+    bundle(&mut bed, BundleStep::CommitRequest);
+    assert_eq!(deadly(&mut bed), [Deadly::GroupOfNewFlow]);
+    put(&mut bed, group());
+    put(&mut bed, Mod::Group(GroupMod::InsertBuckets { group: GroupId(3), buckets: Default::default() }));
+    bundle(&mut bed, BundleStep::CommitRequest);
+    assert_eq!(deadly(&mut bed), [Deadly::NoBuckets]);
 }
