@@ -6,12 +6,12 @@
 //! Start at [`judge`].
 
 use super::Violation;
-use super::realised::Lines;
+use super::realised::Rows;
 use crate::plan::HvId;
 use std::time::Duration;
 
 /// Judges a switch over a time without a controller.
-pub fn judge(at: Duration, hv: HvId, before: &Lines, after: &Lines) -> Option<Violation> {
+pub fn judge(at: Duration, hv: HvId, before: &Rows, after: &Rows) -> Option<Violation> {
     let mut violation = super::realised::judge("D9", at, hv, before, after)?;
     violation.what = format!("while no controller was up {}", violation.what);
     Some(violation)
@@ -19,12 +19,13 @@ pub fn judge(at: Duration, hv: HvId, before: &Lines, after: &Lines) -> Option<Vi
 
 #[cfg(test)]
 mod tests {
+    use super::super::realised::row;
     use super::*;
 
     #[test]
     fn a_table_that_changes_by_itself_is_told() {
-        let lines = |line: &str| Lines::from([line.to_string()]);
-        assert_eq!(judge(Duration::ZERO, HvId(0), &lines("a"), &lines("a")), None);
-        assert_eq!(judge(Duration::ZERO, HvId(0), &lines("a"), &Lines::new()).map(|v| v.id), Some("D9"));
+        let rows = |cookie| Rows::from([row(cookie)]);
+        assert_eq!(judge(Duration::ZERO, HvId(0), &rows(1), &rows(1)), None);
+        assert_eq!(judge(Duration::ZERO, HvId(0), &rows(1), &Rows::new()).map(|v| v.id), Some("D9"));
     }
 }

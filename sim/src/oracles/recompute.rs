@@ -4,12 +4,12 @@
 //! eight. Both are the product's own code: a mistake in both is for the other properties to find. Start at [`judge`].
 
 use super::Violation;
-use super::realised::Lines;
+use super::realised::Rows;
 use crate::plan::HvId;
 use std::time::Duration;
 
 /// Judges one transport node's tables.
-pub fn judge(at: Duration, hv: HvId, incremental: &Lines, full: &Lines) -> Option<Violation> {
+pub fn judge(at: Duration, hv: HvId, incremental: &Rows, full: &Rows) -> Option<Violation> {
     let mut violation = super::realised::judge("E1", at, hv, full, incremental)?;
     violation.what = format!("computed change by change, {}", violation.what);
     Some(violation)
@@ -17,12 +17,13 @@ pub fn judge(at: Duration, hv: HvId, incremental: &Lines, full: &Lines) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use super::super::realised::row;
     use super::*;
 
     #[test]
     fn a_forgotten_change_is_told() {
-        let lines = |line: &str| Lines::from([line.to_string()]);
-        assert_eq!(judge(Duration::ZERO, HvId(0), &lines("a"), &lines("a")), None);
-        assert_eq!(judge(Duration::ZERO, HvId(0), &lines("a"), &lines("b")).map(|v| v.id), Some("E1"));
+        let rows = |cookie| Rows::from([row(cookie)]);
+        assert_eq!(judge(Duration::ZERO, HvId(0), &rows(1), &rows(1)), None);
+        assert_eq!(judge(Duration::ZERO, HvId(0), &rows(1), &rows(2)).map(|v| v.id), Some("E1"));
     }
 }

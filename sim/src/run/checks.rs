@@ -2,13 +2,13 @@
 
 use super::director::Director;
 use super::intent::Intent;
-use super::lines;
 use super::plant::{Plant, Version};
 use super::report::{Mark, Report};
+use super::rows;
 use crate::logical::{Port, VifId};
 use crate::oracles::identifiers::Numbers;
 use crate::oracles::reachability::{Resident, may_talk};
-use crate::oracles::realised::{self, Lines};
+use crate::oracles::realised::{self, Rows};
 use crate::oracles::{Violation, fail_static, recompute};
 use crate::plan::{HvId, Plan};
 use crate::stage::Stage;
@@ -42,7 +42,7 @@ pub(super) struct Checks {
     /// What was found to be the same: the NIB's revision, and the version of a switch's tables.
     compared: BTreeMap<HvId, (Revision, Version)>,
     /// Tables while no controller was up.
-    alone: BTreeMap<HvId, Lines>,
+    alone: BTreeMap<HvId, Rows>,
 }
 
 impl Checks {
@@ -172,11 +172,11 @@ fn recomputed(now: Duration, state: &State) -> Vec<Violation> {
     let nodes = state.nib.nodes().values();
     let judged = nodes.filter_map(|node| {
         let (incremental, full) = (state.engine.desired(node.number), full.desired(node.number));
-        // Text is made only of what differs.
+        // Rows are made only of what differs.
         if incremental == full {
             return None;
         }
-        recompute::judge(now, hv_of(node)?, &lines::desired(&incremental), &lines::desired(&full))
+        recompute::judge(now, hv_of(node)?, &rows::desired(&incremental), &rows::desired(&full))
     });
     judged.collect()
 }
@@ -187,11 +187,11 @@ fn hv_of(node: &selvedge_core::nib::NodeRecord) -> Option<HvId> {
 }
 
 /// What a transport node should hold, if the controller says that it does.
-fn said_to_hold(state: &State, node: Uuid) -> Option<Lines> {
+fn said_to_hold(state: &State, node: Uuid) -> Option<Rows> {
     let record = state.nib.nodes().get(&node).filter(|record| record.config.admin_status_enabled)?;
     let known = state.nodes.get(&node).filter(|known| known.connected())?;
     let holds = known.realised(state.nib.revision()) == Some(state.nib.revision());
-    holds.then(|| lines::desired(&state.engine.desired(record.number)))
+    holds.then(|| rows::desired(&state.engine.desired(record.number)))
 }
 
 /// What is not yet as it should be, in words; nothing if all is.
@@ -280,16 +280,7 @@ async fn reach<S: Stage>(director: &mut Director<'_, S>) {
         state.guests.values_mut().for_each(crate::guest::Guest::reboot);
         state.guests.keys().copied().collect()
     });
-    let mut expected = Vec::new();
-    for from in &guests {
-        for to in &guests {
-            for v6 in [false, true] {
-                if talks(director, *from, *to, v6) {
-                    expected.push((*from, *to, v6));
-                }
-            }
-        }
-    }
+    let expected = talkers(director, &guests);
     for chunk in expected.chunks(40) {
         let now = director.now();
         let pings: Vec<_> = chunk.iter().map(|(from, to, v6)| ping(director, now, *from, *to, *v6)).collect();
@@ -350,13 +341,21 @@ fn places<S: Stage>(director: &Director<'_, S>) -> BTreeMap<VifId, Places> {
     })
 }
 
-fn talks<S: Stage>(director: &Director<'_, S>, from: VifId, to: VifId, v6: bool) -> bool {
+/// Who may talk to whom, and whether over IPv6.
+fn talkers<S: Stage>(director: &Director<'_, S>, guests: &[VifId]) -> Vec<(VifId, VifId, bool)> {
     let places = places(director);
     let residents = residents(director, &places);
-    let find = |vif| residents.iter().find(|resident| resident.id == vif);
-    let (Some(from), Some(to)) = (find(from), find(to)) else { return false };
-    let isolated = director.intent.switches().get(&from.port.switch).is_none_or(|switch| switch.isolated);
-    may_talk(&residents, isolated, from, to, v6)
+    let known: BTreeMap<VifId, &Resident<'_>> = residents.iter().map(|resident| (resident.id, resident)).collect();
+    let mut talkers = Vec::new();
+    for from in guests {
+        for to in guests {
+            let (Some(one), Some(other)) = (known.get(from), known.get(to)) else { continue };
+            let isolated = director.intent.switches().get(&one.port.switch).is_none_or(|switch| switch.isolated);
+            let may = |v6: &bool| may_talk(&residents, isolated, one, other, *v6);
+            talkers.extend([false, true].into_iter().filter(may).map(|v6| (*from, *to, v6)));
+        }
+    }
+    talkers
 }
 
 /// A guest that may speak announces itself: everybody on its switch hears it, and nobody else.

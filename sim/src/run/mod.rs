@@ -8,7 +8,7 @@
 //! | [`client`] | clients of the API, over real HTTP |
 //! | [`intent`] | what they asked for and were told, and so what may be there |
 //! | [`judge`] | follows every frame, and judges each delivery |
-//! | [`lines`] | flow tables of both models in one spelling |
+//! | [`rows`] | flow tables of both models as rows of one |
 //! | `checks`, `faults`, `malformed` | asking the oracles, applying faults, requests that nobody should send |
 //! | [`report`] | what a run came to |
 //! | [`capture`] | packets as a file for Wireshark |
@@ -23,10 +23,10 @@ pub mod director;
 mod faults;
 pub mod intent;
 pub mod judge;
-pub mod lines;
 mod malformed;
 pub mod plant;
 pub mod report;
+pub mod rows;
 #[cfg(test)]
 mod tests;
 

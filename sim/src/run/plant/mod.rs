@@ -14,7 +14,7 @@ use crate::fabric::{Packet, Tag as FabricTag};
 use crate::guest::{Guest, spoof};
 use crate::logical::{Mac, VifId};
 use crate::oracles::quiet::Told;
-use crate::oracles::realised::Lines;
+use crate::oracles::realised::Rows;
 use crate::oracles::single_writer::Writers;
 use crate::oracles::survivable;
 use crate::plan::fault::Trouble;
@@ -22,8 +22,8 @@ use crate::plan::{GuestAct, HvId, Plan};
 use crate::run::capture::Captured;
 use crate::run::director::{Lie, Options, tunnel_end};
 use crate::run::judge::{Judge, Tag};
-use crate::run::lines;
 use crate::run::report::Mark;
+use crate::run::rows;
 use crate::switch::machine::{Input, Output, Switch, SwitchConfig};
 use crate::switch::openflow::agent;
 use crate::switch::vswitchd::Running;
@@ -447,13 +447,13 @@ impl Plant {
         self.with(|state| state.guest(now, act));
     }
 
-    /// A switch's tables, one line for each flow and group; none if it has no bridge.
-    pub fn tables(&self, hv: HvId) -> Lines {
+    /// A switch's tables; none if it has no bridge.
+    pub fn tables(&self, hv: HvId) -> Rows {
         let mut state = self.state();
-        state.running(hv).map_or_else(Lines::new, |running| {
+        state.running(hv).map_or_else(Rows::new, |running| {
             let program = running.bridge.program();
             let flows = program.tables.iter().map(|(_, entry)| &*entry.flow);
-            lines::held(flows, program.groups.iter().map(|(id, entry)| (id, &*entry.group)))
+            rows::held(flows, program.groups.iter().map(|(id, entry)| (id, &*entry.group)))
         })
     }
 

@@ -62,6 +62,29 @@ impl Database {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
+    /// Writes columns of a row, if it is there. They refer to no rows and are in no index, so that all stays sound that was:
+    /// this is much cheaper than a transaction, and it is most of what happens to a database.
+    pub(super) fn set_columns(&mut self, table: &str, uuid: Uuid, columns: &[(&str, Value)]) -> Changes {
+        let mut changes = Changes::new();
+        let Some(row) = self.tables.get_mut(table).and_then(|rows| rows.get_mut(&uuid)) else { return changes };
+        if columns.iter().all(|(name, value)| row.get(*name) == Some(value)) {
+            return changes;
+        }
+        let before = row.clone();
+        for (name, value) in columns {
+            let described = &self.schema.tables[table];
+            let column = &described.columns[*name];
+            let refers =
+                [Some(&column.key), column.value.as_ref()].into_iter().flatten().any(|base| base.refers_to.is_some());
+            let is_indexed = described.indexes.iter().flatten().any(|indexed| indexed == name);
+            assert!(!refers && !is_indexed, "column {name} of {table} is written by transactions only");
+            debug_assert_eq!(value.check(column), Ok(()), "{table} {name}");
+            Arc::make_mut(row).insert(name.to_string(), value.clone());
+        }
+        changes.entry(table.to_string()).or_default().insert(uuid, (Some(before), Some(row.clone())));
+        changes
+    }
+
     /// Makes a draft of the tables the truth, if it is sound; what nothing refers to any more is gone then.
     pub(super) fn commit(&mut self, mut draft: Tables) -> Result<Changes, Refused> {
         // In the order in which ovsdb-server finds fault (`ovsdb_txn_precommit`).

@@ -246,18 +246,10 @@ impl Server {
         results
     }
 
-    /// Columns as ovs-vswitchd writes them: nobody is told if nothing changed.
+    /// Columns as ovs-vswitchd writes them, which refer to no rows: nobody is told if nothing changed.
     pub fn set_columns(&mut self, table: &str, uuid: Uuid, columns: &[(&str, Value)]) {
-        let Some(row) = self.database.row(table, uuid) else { return };
-        let changed = columns.iter().filter(|(name, value)| row.get(*name) != Some(value));
-        let row: serde_json::Map<String, Json> =
-            changed.map(|(name, value)| (name.to_string(), value.json())).collect();
-        if !row.is_empty() {
-            let condition = json!([["_uuid", "==", ["uuid", uuid.to_string()]]]);
-            let results =
-                self.transact_locally(&[json!({"op": "update", "table": table, "where": condition, "row": row})]);
-            debug_assert!(results.iter().all(|result| result.get("error").is_none()), "{table} {row:?}: {results:?}");
-        }
+        let changes = self.database.set_columns(table, uuid, columns);
+        self.tell(&changes);
     }
 
     fn tell(&mut self, changes: &Changes) {
