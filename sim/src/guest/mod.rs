@@ -11,7 +11,7 @@ mod tests;
 use crate::logical::Mac;
 use crate::plan::Vif;
 use crate::switch::packet::build::{Frame, Payload, Transport};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub struct Guest {
     /// Pings that were answered, by their number.
     pub echoes: BTreeMap<u32, Duration>,
     neighbours: BTreeMap<IpAddr, Neighbour>,
+    /// Those of them whose Ethernet address is not known.
+    asked: BTreeSet<IpAddr>,
     streams: Vec<Stream>,
     out: Vec<Vec<u8>>,
     next_number: u32,
@@ -88,6 +90,7 @@ impl Guest {
             ledger: Ledger::default(),
             echoes: BTreeMap::new(),
             neighbours: BTreeMap::new(),
+            asked: BTreeSet::new(),
             streams: Vec::new(),
             out: Vec::new(),
             next_number: 0,
@@ -97,6 +100,7 @@ impl Guest {
     /// It starts afresh: what it had learnt and begun is gone.
     pub fn reboot(&mut self) {
         self.neighbours.clear();
+        self.asked.clear();
         self.streams.clear();
     }
 
@@ -151,7 +155,7 @@ impl Guest {
 
     /// When it wants to be polled.
     pub fn deadline(&self) -> Option<Duration> {
-        let asked = self.neighbours.values().filter(|neighbour| neighbour.mac.is_none()).map(|n| n.until);
+        let asked = self.asked.iter().map(|address| self.neighbours[address].until);
         let streams = self.streams.iter().map(|stream| stream.again);
         let now = (!self.out.is_empty()).then_some(Duration::ZERO);
         asked.chain(streams).chain(now).min()
@@ -169,6 +173,7 @@ impl Guest {
         let asking = neighbour.mac.is_none() && neighbour.questions > 0;
         if !asking {
             (neighbour.mac, neighbour.questions, neighbour.until) = (None, 1, now + Duration::from_secs(1));
+            self.asked.insert(to);
             self.ask(to);
         }
     }
@@ -201,16 +206,13 @@ impl Guest {
     }
 
     fn ask_again(&mut self, now: Duration) {
-        let due: Vec<IpAddr> = self
-            .neighbours
-            .iter()
-            .filter(|(_, neighbour)| neighbour.mac.is_none() && neighbour.until <= now)
-            .map(|(address, _)| *address)
-            .collect();
+        let due = self.asked.iter().filter(|address| self.neighbours[address].until <= now);
+        let due: Vec<IpAddr> = due.copied().collect();
         for address in due {
             let neighbour = self.neighbours.get_mut(&address).expect("it was just there");
             if neighbour.questions >= QUESTIONS_MAX {
                 self.neighbours.remove(&address);
+                self.asked.remove(&address);
                 continue;
             }
             neighbour.questions += 1;
@@ -227,6 +229,7 @@ impl Guest {
         }
         let neighbour = self.neighbours.entry(address).or_default();
         (neighbour.mac, neighbour.until, neighbour.questions) = (Some(mac), now + NEIGHBOUR_LIFE, 0);
+        self.asked.remove(&address);
         let waiting: Vec<_> = neighbour.waiting.drain(..).collect();
         waiting.into_iter().for_each(|(to, transport)| self.send_to(mac, to, transport));
     }

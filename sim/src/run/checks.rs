@@ -77,13 +77,13 @@ impl Checks {
             return;
         }
         self.alone = reachable.iter().map(|hv| (*hv, plant.tables(*hv))).collect();
-        plant.with(|state| self.alone.retain(|hv, _| !state.judge.is_suspect(*hv)));
+        plant.judge(|judge| self.alone.retain(|hv, _| !judge.is_suspect(*hv)));
     }
 
     /// The controller is about to be started again.
     pub fn controller_starts(&mut self, now: Duration, plant: &Plant, report: &mut Report) {
         for (hv, before) in std::mem::take(&mut self.alone) {
-            if !plant.with(|state| state.judge.is_suspect(hv)) {
+            if !plant.judge(|judge| judge.is_suspect(hv)) {
                 report.violations.extend(fail_static::judge(now, hv, &before, &plant.tables(hv)));
             }
         }
@@ -107,10 +107,10 @@ impl Checks {
 
     /// What is said to be realised is compared with what is, for every transport node.
     fn compare(&mut self, now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
-        let hvs: Vec<HvId> = plant.with(|state| state.hypervisors.keys().copied().collect());
+        let hvs: Vec<HvId> = plant.look(|state| state.hypervisors.keys().copied().collect());
         for hv in hvs {
             let Some(node) = intent.node_uuid(hv).and_then(|uuid| uuid.parse().ok()) else { continue };
-            let suspect = plant.with(|state| state.judge.is_suspect(hv));
+            let suspect = plant.judge(|judge| judge.is_suspect(hv));
             let version = (handle.read(|state| state.nib.revision()), plant.version(hv));
             if !suspect && self.compared.get(&hv) == Some(&version) {
                 continue;
@@ -123,7 +123,7 @@ impl Checks {
             // What is being taken out of service may be said to hold everything for the last time.
             let served = intent.node_serves(hv);
             if desired == held && served {
-                let repaired = plant.with(|state| state.judge.trust(hv, now));
+                let repaired = plant.judge(|judge| judge.trust(hv, now));
                 if repaired {
                     report.marks.insert(Mark::EditRepaired);
                 }
@@ -141,8 +141,8 @@ impl Checks {
             means("tunnel key", switch.key.0.to_string(), uuid.to_string());
             let name = switch.config.common.display_name.as_deref();
             if let Some(id) = name.and_then(|name| name.strip_prefix('s')?.parse().ok()) {
-                plant.with(|plant| {
-                    plant.judge.keys.entry(switch.key.0).or_default().insert(crate::logical::SwitchId(id));
+                plant.judge(|judge| {
+                    judge.keys.entry(switch.key.0).or_default().insert(crate::logical::SwitchId(id));
                 });
             }
         }
@@ -153,7 +153,7 @@ impl Checks {
             means("node number", node.number.0.to_string(), uuid.to_string());
             means("epoch", node.epoch.0.to_string(), uuid.to_string());
         }
-        let same_address = plant.with(|plant| {
+        let same_address = plant.look(|plant| {
             let mut seen = BTreeSet::new();
             let places = plant.guests.iter().flat_map(|(vif, guest)| {
                 plant.places_of(*vif).iter().map(move |hv| (*hv, guest.vif.v4)).collect::<Vec<_>>()
@@ -227,7 +227,7 @@ pub(super) fn pending<S: Stage>(director: &mut Director<'_, S>) -> Vec<String> {
 fn unnoticed_guests<S: Stage>(director: &mut Director<'_, S>, handle: &Handle) -> Vec<String> {
     let mut unnoticed = Vec::new();
     let places: Vec<(VifId, Vec<HvId>)> =
-        director.plant.with(|state| state.guests.keys().map(|vif| (*vif, state.places_of(*vif).to_vec())).collect());
+        director.plant.look(|state| state.guests.keys().map(|vif| (*vif, state.places_of(*vif).to_vec())).collect());
     for (vif, places) in places {
         let expected: BTreeSet<String> = places
             .iter()
@@ -289,7 +289,7 @@ async fn reach<S: Stage>(director: &mut Director<'_, S>) {
         for ((from, to, v6), number) in chunk.iter().zip(pings) {
             let answered = director
                 .plant
-                .with(|state| number.is_some_and(|number| state.guests[from].echoes.contains_key(&number)));
+                .look(|state| number.is_some_and(|number| state.guests[from].echoes.contains_key(&number)));
             if !answered {
                 let over = if *v6 { "IPv6" } else { "IPv4" };
                 let what = format!("{from} pinged {to} over {over} and got no answer, though they may talk");
@@ -331,7 +331,7 @@ struct Places {
 
 /// At how many places each guest is.
 fn places<S: Stage>(director: &Director<'_, S>) -> BTreeMap<VifId, Places> {
-    director.plant.with(|state| {
+    director.plant.look(|state| {
         let count = |vif: &VifId| {
             let places = state.places_of(*vif);
             let served = places.iter().filter(|hv| director.intent.node_enabled(**hv)).count();
@@ -377,7 +377,7 @@ async fn shout<S: Stage>(director: &mut Director<'_, S>, from: VifId) {
     let Some(expected) = expected else { return };
     let now = director.now();
     for (tag, admitted) in tags.into_iter().zip(admitted) {
-        let got = director.plant.with(|state| state.judge.receivers(tag));
+        let got = director.plant.judge(|judge| judge.receivers(tag));
         let missed: Vec<String> = expected.difference(&got).map(|vif| vif.to_string()).collect();
         if admitted && !missed.is_empty() {
             let what = format!("{from} announced itself, and {} did not hear it", missed.join(", "));

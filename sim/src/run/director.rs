@@ -100,7 +100,7 @@ pub async fn play<S: Stage>(stage: &mut S, plan: &Plan, options: &Options) -> Re
     director.steps().await;
     director.heal();
     director.converge().await;
-    if director.report.violations.is_empty() && director.plant.with(|state| state.judge.violations.is_empty()) {
+    if director.report.violations.is_empty() && director.plant.judge(|judge| judge.violations.is_empty()) {
         director.talk().await;
         director.rest().await;
     }
@@ -324,7 +324,7 @@ impl<'a, S: Stage> Director<'a, S> {
 
     /// Enough is wrong to stop.
     fn gave_up(&self) -> bool {
-        self.plant.with(|state| state.judge.violations.len()) + self.report.violations.len() > 10
+        self.plant.judge(|judge| judge.violations.len()) + self.report.violations.len() > 10
     }
 
     fn request(&mut self, request: &Request) {
@@ -337,10 +337,10 @@ impl<'a, S: Stage> Director<'a, S> {
         if let Request::SetNode { enabled: false, hypervisor } = request {
             self.report.marks.insert(Mark::NodeDisabled);
             // What is out of service may hold what is old: nobody waits for it.
-            self.plant.with(|state| _ = state.judge.unserved.insert(*hypervisor));
+            self.plant.judge(|judge| _ = judge.unserved.insert(*hypervisor));
         }
         let intent = &mut self.intent;
-        let call = self.plant.with(|state| intent.ask(now, request, &mut state.judge.history));
+        let call = self.plant.judge(|judge| intent.ask(now, request, &mut judge.history));
         if let Some(call) = call {
             self.call(call);
         }
@@ -350,7 +350,7 @@ impl<'a, S: Stage> Director<'a, S> {
         let now = self.now();
         match act {
             GuestAct::Plug { vif, on } => {
-                if self.plant.with(|state| state.places_of(vif).iter().any(|place| *place != on)) {
+                if self.plant.look(|state| state.places_of(vif).iter().any(|place| *place != on)) {
                     self.report.marks.insert(Mark::TwoPlaces);
                 }
                 if !self.intent.ports().values().any(|port| port.vif == Some(vif)) {
@@ -382,7 +382,7 @@ impl<'a, S: Stage> Director<'a, S> {
             let good = self.hvs().filter(|hv| !self.running.has_path(&host_of(*hv))).collect();
             self.checks.without_controller(now, &good, &self.plant);
         }
-        self.plant.with(|state| state.judge.forget(now));
+        self.plant.judge(|judge| judge.forget(now));
     }
 
     /// Has the controller's process ended, its power gone, or is it up again?
@@ -442,7 +442,7 @@ impl<'a, S: Stage> Director<'a, S> {
             }
             let before = self.intent.counts;
             let intent = &mut self.intent;
-            let violations = self.plant.with(|state| intent.answered(&answer, &mut state.judge.history));
+            let violations = self.plant.judge(|judge| intent.answered(&answer, &mut judge.history));
             self.report.violations.extend(violations);
             if self.intent.counts.refused > before.refused {
                 self.report.marks.insert(Mark::RequestRefused);
@@ -481,10 +481,10 @@ impl<'a, S: Stage> Director<'a, S> {
             .collect();
         tracing::debug!(revision = revision.0, "said to be realised everywhere");
         let intent = &mut self.intent;
-        self.plant.with(|state| {
-            intent.realised(now, revision.0, &mut state.judge.history);
+        self.plant.judge(|judge| {
+            intent.realised(now, revision.0, &mut judge.history);
             for place in &gone {
-                state.judge.places.entry(*place).or_default().holds(now, None);
+                judge.places.entry(*place).or_default().holds(now, None);
             }
         });
         gone.iter().for_each(|place| _ = self.going.remove(place));
@@ -575,7 +575,7 @@ impl<'a, S: Stage> Director<'a, S> {
     fn count_marks(&mut self) {
         for hv in self.hvs() {
             let counts = self.plant.counts(hv);
-            let lost = self.plant.with(|state| state.hypervisors[&hv].switch.server.lost);
+            let lost = self.plant.look(|state| state.hypervisors[&hv].switch.server.lost);
             let reached = [
                 (Mark::RoleAssertedAfterRestart, counts.first_roles > 1),
                 (Mark::ModificationRefused, counts.errors > 0),

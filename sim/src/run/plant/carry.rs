@@ -18,13 +18,13 @@ impl Plant {
         loop {
             let next = {
                 let mut state = self.state();
-                state.advance(R::now());
+                let next = state.advance(R::now());
                 for (hv, hypervisor) in &state.hypervisors {
                     if !hypervisor.outbox.is_empty() {
                         self.outboxes[hv].notify_one();
                     }
                 }
-                state.deadline()
+                next
             };
             let sleep = async {
                 match next {
@@ -126,12 +126,11 @@ impl Plant {
 
     fn input(&self, hv: HvId, now: Moment, input: Input) {
         let mut state = self.state();
-        let before = state.deadline();
         state.input(hv, now, input);
         let outbox = state.hypervisors.get(&hv).is_some_and(|hypervisor| !hypervisor.outbox.is_empty());
-        let sooner = match (before, state.deadline()) {
-            (Some(before), Some(after)) => after < before,
-            (None, after) => after.is_some(),
+        let sooner = match (state.planned, state.deadline()) {
+            (Some(planned), Some(next)) => next < planned,
+            (None, next) => next.is_some(),
             (Some(_), None) => false,
         };
         drop(state);

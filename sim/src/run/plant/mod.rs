@@ -83,6 +83,8 @@ pub struct State {
     pub captured: Vec<Captured>,
     /// Where each guest is, the latest place last.
     places: BTreeMap<VifId, Vec<HvId>>,
+    /// Until when whoever lets time pass sleeps; none if nothing is due.
+    planned: Option<Duration>,
     /// Guests to be plugged in again, since there was no bridge.
     again: BTreeMap<(VifId, HvId), Duration>,
     underlay: Underlay,
@@ -140,6 +142,7 @@ impl Plant {
             marks: BTreeSet::new(),
             captured: Vec::new(),
             places: BTreeMap::new(),
+            planned: None,
             again: BTreeMap::new(),
             underlay: Underlay::new(climate.clone(), stream(1 << 42)),
             weather: BTreeMap::new(),
@@ -158,7 +161,17 @@ impl Plant {
         self.state.lock().expect("nobody panics with it in hand")
     }
 
-    /// Looks at the state, or changes it; whoever must know of what came of it is told.
+    /// Looks at the state.
+    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(&self.state())
+    }
+
+    /// Tells the judge something, or asks it: nothing physical comes of it.
+    pub fn judge<T>(&self, ask: impl FnOnce(&mut Judge) -> T) -> T {
+        ask(&mut self.state().judge)
+    }
+
+    /// Changes the state; whoever must know of what came of it is told.
     pub fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let result = work(&mut state);
@@ -187,11 +200,14 @@ impl State {
     }
 
     /// Everything that is due by now happens.
-    fn advance(&mut self, now: Duration) {
+    /// When the next thing is due is said, and kept as what is planned.
+    fn advance(&mut self, now: Duration) -> Option<Duration> {
         // As often as something is due; a machine that is always due is a mistake of the simulator.
         for _ in 0..100_000 {
-            if self.deadline().is_none_or(|at| at > now) {
-                return;
+            let next = self.deadline();
+            if next.is_none_or(|at| at > now) {
+                self.planned = next;
+                return next;
             }
             for (to, packet) in self.underlay.deliver(now) {
                 let hv = self.hypervisors.keys().copied().find(|hv| tunnel_end(*hv) == to);
