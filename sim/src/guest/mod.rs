@@ -24,8 +24,8 @@ const WAITING_MAX: usize = 8;
 /// How long a segment waits for its acknowledgement, and how often it is sent.
 const RETRANSMIT: Duration = Duration::from_millis(500);
 const SEGMENTS_MAX: u8 = 6;
-/// Bytes in a segment.
-const SEGMENT: usize = 1_000;
+/// The largest packet that a guest sends, in bytes from its IP header on.
+const MTU: usize = 1_500;
 /// The port that takes datagrams and streams.
 const PORT: u16 = 7;
 
@@ -57,6 +57,7 @@ struct Neighbour {
 /// A stream that it sends.
 #[derive(Debug)]
 struct Stream {
+    number: u32,
     to: IpAddr,
     port: u16,
     acknowledged: u32,
@@ -74,6 +75,8 @@ pub struct Guest {
     pub ledger: Ledger,
     /// Pings that were answered, by their number.
     pub echoes: BTreeMap<u32, Duration>,
+    /// Streams of which every byte was acknowledged, by their number.
+    pub sent: BTreeSet<u32>,
     neighbours: BTreeMap<IpAddr, Neighbour>,
     /// Those of them whose Ethernet address is not known.
     asked: BTreeSet<IpAddr>,
@@ -89,6 +92,7 @@ impl Guest {
             vif,
             ledger: Ledger::default(),
             echoes: BTreeMap::new(),
+            sent: BTreeSet::new(),
             neighbours: BTreeMap::new(),
             asked: BTreeSet::new(),
             streams: Vec::new(),
@@ -122,14 +126,26 @@ impl Guest {
         self.send(now, to, Transport::Udp { ports: (4_000, PORT), bytes: vec![0x75; size] });
     }
 
-    /// Opens a stream and sends bytes.
-    pub fn stream(&mut self, now: Duration, to: IpAddr, bytes: u32) {
+    /// How many bytes of data a packet to an address has room for, behind its header of IP and one of so many bytes.
+    fn room(to: IpAddr, header: usize) -> usize {
+        MTU - header - if to.is_ipv4() { 20 } else { 40 }
+    }
+
+    /// The largest datagram to an address that fits in one packet, in bytes of data.
+    pub fn datagram_max(to: IpAddr) -> usize {
+        Guest::room(to, 8)
+    }
+
+    /// Opens a stream and sends bytes, in segments as large as packets allow; the stream's number.
+    pub fn stream(&mut self, now: Duration, to: IpAddr, bytes: u32) -> u32 {
         self.next_number += 1;
         self.ledger.streams.0 += 1;
         let port = 10_000 + (self.next_number % 50_000) as u16;
-        let stream = Stream { to, port, acknowledged: 0, bytes, tries: 0, again: now };
+        let number = self.next_number;
+        let stream = Stream { number, to, port, acknowledged: 0, bytes, tries: 0, again: now };
         self.streams.push(stream);
         self.push_streams(now);
+        number
     }
 
     /// Tells everybody of its addresses: gratuitous ARP and an unsolicited neighbour advertisement.
@@ -357,6 +373,10 @@ impl Guest {
         let done = stream.acknowledged > stream.bytes + 1;
         if done {
             self.ledger.streams.1 += 1;
+            self.sent.insert(stream.number);
+            while self.sent.len() > 1_000 {
+                self.sent.pop_first();
+            }
             let port = stream.port;
             self.streams.retain(|stream| stream.port != port);
         }
@@ -371,7 +391,7 @@ impl Guest {
             let (flags, count) = match sent {
                 0 => (SYN, 0),
                 sent if sent > stream.bytes => (FIN | ACK, 0),
-                sent => (ACK, (stream.bytes - (sent - 1)).min(SEGMENT as u32)),
+                sent => (ACK, (stream.bytes - (sent - 1)).min(Guest::room(stream.to, 20) as u32)),
             };
             let bytes = vec![0x74; count as usize];
             let segment = Transport::Tcp {

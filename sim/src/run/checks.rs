@@ -5,9 +5,8 @@ use super::intent::Intent;
 use super::plant::{Plant, Version};
 use super::report::{Mark, Report};
 use super::rows;
-use crate::logical::{Port, VifId};
+use crate::logical::VifId;
 use crate::oracles::identifiers::Numbers;
-use crate::oracles::reachability::{Resident, may_talk};
 use crate::oracles::realised::{self, Rows};
 use crate::oracles::{Violation, fail_static, recompute};
 use crate::plan::{HvId, Plan};
@@ -27,8 +26,6 @@ const COMPARE_EVERY: Duration = Duration::from_secs(3);
 const NUMBERS_EVERY: Duration = Duration::from_secs(1);
 /// Nothing that a controller sent before it went down is on its way any more after this.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
-/// A ping may take so long.
-const PING_MAX: Duration = Duration::from_secs(8);
 
 /// What is remembered between looks.
 #[derive(Debug)]
@@ -251,7 +248,7 @@ pub(super) async fn everything<S: Stage>(director: &mut Director<'_, S>) {
     let now = director.now();
     director.report.violations.extend(handle.read(|state| recomputed(now, state)));
     read_back(director).await;
-    reach(director).await;
+    super::reach::everybody(director).await;
 }
 
 /// Everything is read back over the API.
@@ -271,140 +268,4 @@ async fn read_back<S: Stage>(director: &mut Director<'_, S>) {
             director.report.violations.push(Violation::new("L1", now, what));
         }
     }
-}
-
-/// Whoever may talk to whom pings it; whoever may hear all is shouted at.
-async fn reach<S: Stage>(director: &mut Director<'_, S>) {
-    // What lies of guests that may lie left in neighbours' caches would time out; a new start is quicker.
-    let guests: Vec<VifId> = director.plant.with(|state| {
-        state.guests.values_mut().for_each(crate::guest::Guest::reboot);
-        state.guests.keys().copied().collect()
-    });
-    let expected = talkers(director, &guests);
-    for chunk in expected.chunks(40) {
-        let now = director.now();
-        let pings: Vec<_> = chunk.iter().map(|(from, to, v6)| ping(director, now, *from, *to, *v6)).collect();
-        director.wait(PING_MAX).await;
-        let now = director.now();
-        for ((from, to, v6), number) in chunk.iter().zip(pings) {
-            let answered = director
-                .plant
-                .look(|state| number.is_some_and(|number| state.guests[from].echoes.contains_key(&number)));
-            if !answered {
-                let over = if *v6 { "IPv6" } else { "IPv4" };
-                let what = format!("{from} pinged {to} over {over} and got no answer, though they may talk");
-                director.report.violations.push(Violation::new("L3", now, what));
-            }
-        }
-    }
-    for from in guests {
-        shout(director, from).await;
-    }
-}
-
-fn ping<S: Stage>(director: &Director<'_, S>, now: Duration, from: VifId, to: VifId, v6: bool) -> Option<u32> {
-    director.plant.with(|state| {
-        let vif = &state.guests[&to].vif;
-        let address = if v6 { vif.v6.into() } else { vif.v4.into() };
-        state.ping(now, from, address)
-    })
-}
-
-/// Guests behind enabled ports, where they can be reached.
-fn residents<'a, S: Stage>(director: &'a Director<'_, S>, places: &BTreeMap<VifId, Places>) -> Vec<Resident<'a>> {
-    let here = |port: &'a Port| {
-        let id = port.vif?;
-        let places = places.get(&id).copied().unwrap_or_default();
-        let vif = director.plan.setup.vifs.get(usize::from(id.0))?;
-        (port.enabled && places.served > 0).then_some(Resident { id, vif, port, settled: places.all == 1 })
-    };
-    director.intent.ports().values().filter_map(here).collect()
-}
-
-/// At how many places a guest is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Places {
-    all: usize,
-    /// Those on hypervisors that are in service.
-    served: usize,
-}
-
-/// At how many places each guest is.
-fn places<S: Stage>(director: &Director<'_, S>) -> BTreeMap<VifId, Places> {
-    director.plant.look(|state| {
-        let count = |vif: &VifId| {
-            let places = state.places_of(*vif);
-            let served = places.iter().filter(|hv| director.intent.node_enabled(**hv)).count();
-            Places { all: places.len(), served }
-        };
-        state.guests.keys().map(|vif| (*vif, count(vif))).collect()
-    })
-}
-
-/// Who may talk to whom, and whether over IPv6.
-fn talkers<S: Stage>(director: &Director<'_, S>, guests: &[VifId]) -> Vec<(VifId, VifId, bool)> {
-    let places = places(director);
-    let residents = residents(director, &places);
-    let known: BTreeMap<VifId, &Resident<'_>> = residents.iter().map(|resident| (resident.id, resident)).collect();
-    let mut talkers = Vec::new();
-    for from in guests {
-        for to in guests {
-            let (Some(one), Some(other)) = (known.get(from), known.get(to)) else { continue };
-            let isolated = director.intent.switches().get(&one.port.switch).is_none_or(|switch| switch.isolated);
-            let may = |v6: &bool| may_talk(&residents, isolated, one, other, *v6);
-            talkers.extend([false, true].into_iter().filter(may).map(|v6| (*from, *to, v6)));
-        }
-    }
-    talkers
-}
-
-/// A guest that may speak announces itself: everybody on its switch hears it, and nobody else.
-async fn shout<S: Stage>(director: &mut Director<'_, S>, from: VifId) {
-    let places = places(director);
-    let expected: Option<BTreeSet<VifId>> = {
-        let residents = residents(director, &places);
-        let own = residents.iter().find(|resident| resident.id == from && resident.settled);
-        own.map(|own| {
-            let isolated = director.intent.switches().get(&own.port.switch).is_none_or(|switch| switch.isolated);
-            let others = residents.iter().filter(|other| other.port.switch == own.port.switch && other.id != from);
-            if isolated { BTreeSet::new() } else { others.map(|other| other.id).collect() }
-        })
-    };
-    let admitted: Vec<bool> = announced(director, from);
-    let now = director.now();
-    let tags = director.plant.with(|state| state.shout(now, from));
-    director.wait(Duration::from_secs(1)).await;
-    let Some(expected) = expected else { return };
-    let now = director.now();
-    for (tag, admitted) in tags.into_iter().zip(admitted) {
-        let got = director.plant.judge(|judge| judge.receivers(tag));
-        let missed: Vec<String> = expected.difference(&got).map(|vif| vif.to_string()).collect();
-        if admitted && !missed.is_empty() {
-            let what = format!("{from} announced itself, and {} did not hear it", missed.join(", "));
-            director.report.violations.push(Violation::new("L3", now, what));
-        }
-    }
-}
-
-/// Whether a guest's port admits its announcements, and nobody else answers for its address: ARP first, then discovery.
-fn announced<S: Stage>(director: &Director<'_, S>, from: VifId) -> Vec<bool> {
-    let places = places(director);
-    let residents = residents(director, &places);
-    let Some(own) = residents.iter().find(|resident| resident.id == from) else { return vec![false; 2] };
-    let mut guest = crate::guest::Guest::new(own.vif.clone());
-    guest.announce();
-    let frames = guest.poll(Duration::ZERO);
-    let admitted = |frame: &Vec<u8>| {
-        let read = crate::logical::frame::Frame::read(frame);
-        read.is_some_and(|frame| crate::logical::rules::admits(own.port, &frame).is_ok())
-    };
-    // An address that is known to be another's is answered for, instead of told to everybody.
-    let others = residents.iter().filter(|other| other.port.switch == own.port.switch && other.id != from);
-    let claimed = |address: std::net::IpAddr| {
-        others.clone().any(|other| other.port.pairs.iter().any(|pair| pair.host() == Some(address)))
-    };
-    let foreign_mac =
-        own.port.pairs.iter().any(|pair| pair.host() == Some(own.vif.v4.into()) && pair.mac != own.vif.mac);
-    let clear = !claimed(own.vif.v4.into()) && !foreign_mac;
-    frames.iter().enumerate().map(|(index, frame)| admitted(frame) && (index > 0 || clear)).collect()
 }

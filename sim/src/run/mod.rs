@@ -9,7 +9,8 @@
 //! | [`intent`] | what they asked for and were told, and so what may be there |
 //! | [`judge`] | follows every frame, and judges each delivery |
 //! | [`rows`] | flow tables of both models as rows of one |
-//! | `checks`, `faults`, `malformed` | asking the oracles, applying faults, requests that nobody should send |
+//! | `checks`, `reach` | asking the oracles; whether who may talk can |
+//! | `faults`, `malformed` | applying faults, requests that nobody should send |
 //! | [`report`] | what a run came to |
 //! | [`capture`] | packets as a file for Wireshark |
 //!
@@ -25,6 +26,7 @@ pub mod intent;
 pub mod judge;
 mod malformed;
 pub mod plant;
+mod reach;
 pub mod report;
 pub mod rows;
 #[cfg(test)]

@@ -530,7 +530,7 @@ impl State {
             }
             GuestAct::Tcp { from, to, bytes } => {
                 let Some(to) = address(self, to, false) else { return };
-                self.guests.get_mut(&from).into_iter().for_each(|guest| guest.stream(now, to, bytes));
+                self.guests.get_mut(&from).into_iter().for_each(|guest| _ = guest.stream(now, to, bytes));
             }
             GuestAct::Announce { vif } => self.guests.get_mut(&vif).into_iter().for_each(Guest::announce),
             GuestAct::Spoof { from, victim, kind } => self.spoof(now, from, victim, kind),
@@ -543,6 +543,18 @@ impl State {
     pub fn ping(&mut self, now: Duration, from: VifId, to: IpAddr) -> Option<u32> {
         let there = self.is_somewhere(from);
         let number = self.guests.get_mut(&from).filter(|_| there).map(|guest| guest.ping(now, to));
+        self.poll_guests(now);
+        number
+    }
+
+    /// A guest sends a datagram in as large a packet as there is, and so many bytes in a stream; the stream's number, if the
+    /// guest is anywhere.
+    pub fn send_more(&mut self, now: Duration, from: VifId, to: IpAddr, bytes: u32) -> Option<u32> {
+        let there = self.is_somewhere(from);
+        let number = self.guests.get_mut(&from).filter(|_| there).map(|guest| {
+            guest.datagram(now, to, Guest::datagram_max(to));
+            guest.stream(now, to, bytes)
+        });
         self.poll_guests(now);
         number
     }
