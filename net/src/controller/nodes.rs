@@ -26,7 +26,8 @@ pub struct NodeState {
     pub openflow: Option<Connection>,
     /// Which revisions the switch holds; nothing yet if nobody looked since the controller started.
     pub progress: Option<Progress>,
-    /// The integration bridge's datapath id, as reported: sixteen hex digits. Its OpenFlow connection is known by it.
+    /// The integration bridge's datapath id, as reported: sixteen hex digits. Its OpenFlow connection is known by it, and
+    /// waits for it: it is here once the VIFs that this OVSDB session reported first are in the NIB.
     pub datapath_id: Option<String>,
     /// `ovs_version`, as reported.
     pub ovs_version: Option<String>,

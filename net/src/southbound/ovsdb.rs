@@ -32,6 +32,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
     let link = handle.link(node, Protocol::Ovsdb);
     handle.node(node, |state| {
         state.ovsdb = Some(Connection { peer, since: R::wall() });
+        state.datapath_id = None;
         state.counters.ovsdb_sessions += 1;
     });
     tracing::info!(%node, %peer, "OVSDB session began");
@@ -58,7 +59,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
     // A peer that is gone does not need a goodbye.
     let _ = R::before(R::now() + Duration::from_secs(1), pipe.close()).await;
     if handle.unlink(node, Protocol::Ovsdb, &link) {
-        handle.node(node, |state| state.ovsdb = None);
+        handle.node(node, |state| (state.ovsdb, state.datapath_id) = (None, None));
     }
     tracing::info!(%node, %peer, why, "OVSDB session ended");
 }
@@ -224,7 +225,19 @@ impl Driver {
         let Some(record) = record else { return self.retire::<R>(&vswitch) };
         self.report(&record, &vswitch);
         self.configure::<R>(&record, &vswitch);
-        self.observe(&record, &vswitch).await
+        self.observe(&record, &vswitch).await?;
+        self.introduce(&record, &vswitch);
+        Ok(())
+    }
+
+    /// Tells which datapath is the integration bridge, which lets its flows be written. Only now: flows name ports by
+    /// number, and until what this session reports is in the NIB, numbers there may be those of before a reboot.
+    fn introduce(&self, record: &NodeRecord, vswitch: &Vswitch) {
+        let datapath_id = vswitch.bridge(record.config.bridge()).and_then(|(_, bridge)| bridge.datapath_id.clone());
+        let known = self.handle.read(|state| state.nodes.get(&self.node)?.datapath_id.clone());
+        if known != datapath_id {
+            self.handle.node(self.node, |state| state.datapath_id = datapath_id);
+        }
     }
 
     /// The node was deleted: our tunnels and controllers go from its switch, then we do.
@@ -247,14 +260,11 @@ impl Driver {
     /// What the switch says of itself.
     fn report(&self, record: &NodeRecord, vswitch: &Vswitch) {
         let switch = vswitch.switch.clone().unwrap_or_default();
-        let datapath_id = vswitch.bridge(record.config.bridge()).and_then(|(_, bridge)| bridge.datapath_id.clone());
         let problem = tunnel_problem(record, vswitch);
         let changed = self.handle.read(|state| {
             let state = state.nodes.get(&self.node);
             state.is_some_and(|state| {
-                state.ovs_version != switch.ovs_version
-                    || state.datapath_id != datapath_id
-                    || state.problems.get(TUNNELS) != problem.as_ref()
+                state.ovs_version != switch.ovs_version || state.problems.get(TUNNELS) != problem.as_ref()
             })
         });
         if !changed {
@@ -265,7 +275,6 @@ impl Driver {
         }
         self.handle.node(self.node, |state| {
             state.ovs_version = switch.ovs_version;
-            state.datapath_id = datapath_id;
             match problem {
                 Some(problem) => _ = state.problems.insert(TUNNELS, problem),
                 None => _ = state.problems.remove(TUNNELS),

@@ -9,6 +9,7 @@ mod half_open;
 mod late_updates;
 mod migration_cut_off;
 mod ports_renumbered;
+mod reboot_unrecorded;
 mod refused_transactions;
 mod reply_lost;
 mod same_addresses;
@@ -62,6 +63,7 @@ pub const ALL: &[Story] = &[
     late_updates::STORY,
     migration_cut_off::STORY,
     ports_renumbered::STORY,
+    reboot_unrecorded::STORY,
     refused_transactions::STORY,
     reply_lost::STORY,
     same_addresses::STORY,

@@ -1,46 +1,41 @@
 //! Connections of controllers to one bridge: roles, modifications, bundles, monitors (OpenFlow 1.5.1; what is left open
 //! there as in Open vSwitch's `ofproto.c`, `connmgr.c` and `bundles.c`).
 //!
+//! | module | |
+//! | --- | --- |
+//! | `roles` | who may write, and under which generation |
+//! | `bundles` | modifications that take effect together |
+//! | `asynchronous` | who wants to hear of what |
+//! | `watch` | who watches flows is told of changes |
+//!
 //! An agent lives as long as ovs-vswitchd does: a restart is a new agent and a new bridge, which have forgotten flows,
 //! groups, roles and generation ids. Start at [`Agent`].
+
+mod asynchronous;
+mod bundles;
+mod roles;
+mod watch;
 
 use super::bytes::{Put, Reader, Refusal, refusal};
 use super::deadly::Deadly;
 use super::dump;
 use super::mods::{Changed, Deleted, Mod};
-use super::oxm::{put_match, read_match};
-use crate::switch::datapath::{Bridge, Entry, Port};
+use super::oxm::read_match;
+use crate::switch::datapath::{Bridge, Port};
 use crate::switch::model::{Flow, Group, port};
+use asynchronous::{PORT_STATUS, REQUEST_FORWARD};
+use bundles::Bundle;
+use roles::Role;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+use watch::{FLOW_MONITOR, Updates};
 
 const VERSION: u8 = 6;
 /// Most bytes of messages that wait to be handled.
 const BUFFER_MAX: usize = 16 * 1024 * 1024;
-/// Open vSwitch gives up a bundle that nobody fills.
-const BUNDLE_IDLE: Duration = Duration::from_secs(10);
 /// The switch asks whether a silent controller lives (`inactivity_probe`), and gives it up after as long again.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Kinds of unasked messages, for secondaries (section 7.3.10); for others the number is one higher.
-const PACKET_IN: u16 = 0;
-const PORT_STATUS: u16 = 2;
-const FLOW_REMOVED: u16 = 4;
-const ROLE_STATUS: u16 = 6;
-const TABLE_STATUS: u16 = 8;
-const REQUEST_FORWARD: u16 = 10;
-/// The flag of a flow monitor that wants all in full (section 7.3.5.19).
-const NO_ABBREVIATION: u16 = 1 << 5;
-/// Open vSwitch reads the flag that asks for nothing but a watcher's own changes as one that asks for them too.
-const OWN_CHANGES: u16 = 1 << 6;
-/// Whether updates say what flows do.
-const INSTRUCTIONS: u16 = 1 << 4;
-/// The event of an update that names only the request.
-const ABBREVIATED: u16 = 4;
-/// The kind of multipart messages that are about flow monitors.
-const FLOW_MONITOR: u16 = 16;
-/// The flag of a flow whose going is to be told.
-const SEND_FLOW_REMOVED: u16 = 1;
 /// Commands of group modifications (section 7.3.4.3).
 const GROUP_MODIFY: u16 = 1;
 const GROUP_DELETE: u16 = 2;
@@ -115,31 +110,6 @@ pub struct Counts {
     pub stale: u64,
     /// Requests for a role that were granted while no generation was known.
     pub first_roles: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Equal,
-    Primary,
-    Secondary,
-}
-
-#[derive(Debug)]
-struct Bundle {
-    flags: u16,
-    closed: bool,
-    mods: Vec<(Mod, Vec<u8>)>,
-    used: Duration,
-    /// The message by which it came to be.
-    opened_by: Vec<u8>,
-}
-
-/// What a watcher of flows is to be told of the request that is being handled.
-#[derive(Debug, Default)]
-struct Updates {
-    bytes: Vec<u8>,
-    /// Whether it says already that the watcher's own request changed something.
-    is_abbreviated: bool,
 }
 
 #[derive(Debug)]
@@ -257,19 +227,6 @@ impl Agent {
         self.probe(now);
     }
 
-    fn expire_bundles(&mut self, now: Duration) {
-        let idle = self.ailments.bundle_idle.unwrap_or(BUNDLE_IDLE);
-        let mut expired = Vec::new();
-        for (conn, connection) in &mut self.connections {
-            let idle = connection.bundles.extract_if(.., |_, bundle| bundle.used + idle <= now);
-            expired.extend(idle.map(|(_, bundle)| (*conn, bundle.opened_by)));
-        }
-        self.counts.bundles_expired += expired.len() as u64;
-        for (conn, opened_by) in expired {
-            self.refuse(conn, refusal::BUNDLE_TIMEOUT, &opened_by);
-        }
-    }
-
     fn probe(&mut self, now: Duration) {
         let silent: Vec<(u64, bool)> = self
             .connections
@@ -289,22 +246,14 @@ impl Agent {
 
     /// When something is due.
     pub fn deadline(&self) -> Option<Duration> {
-        let idle = self.ailments.bundle_idle.unwrap_or(BUNDLE_IDLE);
-        let connections = self.connections.values().flat_map(|connection| {
-            let probe = connection.heard + PROBE * (1 + u32::from(connection.probed));
-            connection.bundles.values().map(move |bundle| bundle.used + idle).chain([probe])
-        });
-        connections.chain(self.waiting.front().map(|(at, _, _)| *at)).min()
+        let probes = self.connections.values();
+        let probes = probes.map(|connection| connection.heard + PROBE * (1 + u32::from(connection.probed)));
+        self.bundle_deadlines().chain(probes).chain(self.waiting.front().map(|(at, _, _)| *at)).min()
     }
 
     /// What is to be done.
     pub fn take_output(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.output)
-    }
-
-    /// How many bundles are open: they are lost if the daemon ends.
-    pub fn open_bundles(&self) -> u64 {
-        self.connections.values().map(|connection| connection.bundles.len() as u64).sum()
     }
 
     /// Modifications that took effect since the last time.
@@ -316,27 +265,9 @@ impl Agent {
     pub fn port_changed(&mut self, reason: u8, changed: &Port) {
         let mut body = vec![reason, 0, 0, 0, 0, 0, 0, 0];
         body.extend(dump::port_description(changed));
-        for conn in self.who_hears(2, reason) {
+        for conn in self.who_hears(PORT_STATUS, reason) {
             self.send(conn, 12, 0, &body);
         }
-    }
-
-    /// The connections that want an unasked message of a kind (the type for secondaries; others have the next) for a
-    /// reason. What was never said is as in section 7.3.10: equals and primaries hear all, secondaries of ports only.
-    fn who_hears(&self, kind: u16, reason: u8) -> Vec<u64> {
-        let hears = |connection: &&Connection| {
-            let secondary = connection.role == Role::Secondary;
-            let default = match kind {
-                PORT_STATUS => u32::MAX,
-                // Nobody is told of others' requests who did not ask for it, as in Open vSwitch's ofp-prop defaults.
-                REQUEST_FORWARD => 0,
-                _ if secondary => 0,
-                _ => u32::MAX,
-            };
-            let mask = connection.asynchronous.get(&(kind + u16::from(!secondary))).copied().unwrap_or(default);
-            connection.greeted && mask & 1 << reason != 0
-        };
-        self.connections.iter().filter(|(_, connection)| hears(connection)).map(|(conn, _)| *conn).collect()
     }
 
     /// Something that an operator does by hand.
@@ -376,17 +307,6 @@ impl Agent {
             self.tell_of_removal(now, None, 2, &entry);
         }
         self.flush_updates();
-    }
-
-    /// Tells of a flow that is gone: those who watch flows, and, if it was to be told, all who want to know.
-    fn tell_of_removal(&mut self, now: Duration, by: Option<(u64, u32)>, reason: u8, entry: &Entry) {
-        self.tell_monitors(by, 2, reason, &entry.flow);
-        if entry.flow.flags & SEND_FLOW_REMOVED != 0 {
-            let body = dump::removed(now, entry, reason);
-            for conn in self.who_hears(FLOW_REMOVED, reason) {
-                self.send(conn, 11, 0, &body);
-            }
-        }
     }
 
     /// Tells who wants to know of a change of a group that another controller, or nobody on a connection, asked for
@@ -543,43 +463,6 @@ impl Agent {
         }
     }
 
-    /// Tells those who watch flows of a change, once for all of their monitors; who made it is told in short, once for all
-    /// changes of a request, if no monitor asks for its own changes too (`ofmonitor_report`).
-    fn tell_monitors(&mut self, by: Option<(u64, u32)>, event: u16, reason: u8, flow: &Flow) {
-        for (conn, connection) in &mut self.connections {
-            let concerned = connection.monitors.values().filter(|flags| *flags & 1 << event != 0);
-            let Some(flags) = concerned.copied().reduce(|all, flags| all | flags) else { continue };
-            let updates = &mut connection.updates;
-            match by.filter(|(author, _)| author == conn && flags & OWN_CHANGES == 0) {
-                None => put_update(&mut updates.bytes, event, reason, flow, flags & INSTRUCTIONS != 0),
-                Some((_, xid)) if !updates.is_abbreviated => {
-                    updates.is_abbreviated = true;
-                    updates.bytes.put(8_u16, 2);
-                    updates.bytes.put(ABBREVIATED, 2);
-                    updates.bytes.put(xid, 4);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Sends what watchers are to be told of a request.
-    fn flush_updates(&mut self) {
-        let told: Vec<(u64, Vec<u8>)> = self
-            .connections
-            .iter_mut()
-            .filter(|(_, connection)| !connection.updates.bytes.is_empty())
-            .map(|(conn, connection)| (*conn, std::mem::take(&mut connection.updates).bytes))
-            .collect();
-        for (conn, updates) in told {
-            let mut body = Vec::new();
-            body.put(FLOW_MONITOR, 2);
-            body.put(0_u64, 6);
-            body.extend(updates);
-            self.send(conn, 19, 0, &body);
-        }
-    }
-
     fn multipart(
         &mut self,
         now: Duration,
@@ -605,224 +488,6 @@ impl Agent {
         }
         Ok(())
     }
-
-    /// Watches flows: all of them, since nobody here asks for less.
-    fn watch(&mut self, conn: u64, mut body: Reader<'_>, bridge: &Bridge) -> Result<Vec<Vec<u8>>, Refusal> {
-        let (monitor, _port, _group) = (body.u32()?, body.u32()?, body.u32()?);
-        let (flags, _table, command) = (body.u16()?, body.u8()?, body.u8()?);
-        let connection = self.connections.get_mut(&conn).ok_or(refusal::BAD_MULTIPART)?;
-        // Open vSwitch 3.1 has no complete notices of a watcher's own changes.
-        if flags & NO_ABBREVIATION != 0 {
-            return Err(refusal::BAD_MONITOR_FLAGS);
-        }
-        match command {
-            0 | 1 => _ = connection.monitors.insert(monitor, flags),
-            _ => _ = connection.monitors.remove(&monitor),
-        }
-        let mut initial = Vec::new();
-        if flags & 1 != 0 && command <= 1 {
-            for (_, entry) in bridge.program().tables.iter() {
-                put_update(&mut initial, 0, 0, &entry.flow, flags & INSTRUCTIONS != 0);
-            }
-        }
-        Ok(vec![initial])
-    }
-
-    fn role(&mut self, conn: u64, xid: u32, mut body: Reader<'_>) -> Result<(), Refusal> {
-        let role = body.u32()?;
-        body.take(4)?;
-        let generation = body.u64()?;
-        let wanted = match role {
-            0 => None,
-            1 => Some(Role::Equal),
-            2 => Some(Role::Primary),
-            3 => Some(Role::Secondary),
-            _ => return Err(refusal::BAD_ROLE),
-        };
-        if matches!(wanted, Some(Role::Primary | Role::Secondary)) {
-            // As a signed distance, so that numbers may wrap; an equal one is accepted.
-            if self.generation.is_some_and(|known| (generation.wrapping_sub(known) as i64) < 0) {
-                self.counts.stale += 1;
-                return Err(refusal::STALE);
-            }
-            self.counts.first_roles += u64::from(self.generation.is_none());
-            self.generation = Some(generation);
-        }
-        let known = self.generation.unwrap_or(u64::MAX);
-        if wanted == Some(Role::Primary) {
-            self.demote_others(conn, known);
-        }
-        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
-        connection.role = wanted.unwrap_or(connection.role);
-        if matches!(wanted, Some(Role::Primary | Role::Secondary)) {
-            connection.generation = Some(generation);
-        }
-        let number = match connection.role {
-            Role::Equal => 1_u32,
-            Role::Primary => 2,
-            Role::Secondary => 3,
-        };
-        let mut reply = Vec::new();
-        reply.put(number, 4);
-        reply.put(0_u32, 4);
-        reply.put(known, 8);
-        self.send(conn, 25, xid, &reply);
-        Ok(())
-    }
-
-    /// There is one primary: whoever was is a secondary now, and told so.
-    fn demote_others(&mut self, conn: u64, generation: u64) {
-        let others: Vec<u64> = self
-            .connections
-            .iter()
-            .filter(|(other, connection)| **other != conn && connection.role == Role::Primary)
-            .map(|(other, _)| *other)
-            .collect();
-        for other in others {
-            self.connections.get_mut(&other).expect("it was just there").role = Role::Secondary;
-            // Whatever it said that it wants to be told, as Open vSwitch does.
-            let mut body = Vec::new();
-            body.put(3_u32, 4);
-            body.put(0_u32, 4);
-            body.put(generation, 8);
-            self.send(other, 30, 0, &body);
-        }
-    }
-
-    fn set_async(&mut self, conn: u64, mut body: Reader<'_>) -> Result<(), Refusal> {
-        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
-        let mut asynchronous = connection.asynchronous.clone();
-        while !body.is_empty() {
-            let (kind, length) = (body.u16()?, usize::from(body.u16()?));
-            let mut property = body.part(length.checked_sub(4).ok_or(refusal::BAD_LEN)?, refusal::BAD_LEN)?;
-            // The reasons that there are for each kind of message (section 7.3.10).
-            let lawful = match kind {
-                PACKET_IN..PORT_STATUS => 0x3f,
-                PORT_STATUS..FLOW_REMOVED => 7,
-                FLOW_REMOVED..ROLE_STATUS => 0x3f,
-                ROLE_STATUS..TABLE_STATUS => 7,
-                TABLE_STATUS..REQUEST_FORWARD => 0x18,
-                REQUEST_FORWARD..12 => 3,
-                _ => return Err(refusal::UNKNOWN_ASYNC),
-            };
-            let mask = property.u32()?;
-            if mask & !lawful != 0 {
-                return Err(refusal::BAD_ASYNC);
-            }
-            asynchronous.insert(kind, mask);
-        }
-        connection.asynchronous = asynchronous;
-        Ok(())
-    }
-
-    fn bundle_control(&mut self, now: Duration, conn: u64, message: &[u8], bridge: &mut Bridge) -> Result<(), Refusal> {
-        let mut body = Reader::new(&message[4..], refusal::BAD_LEN);
-        let xid = body.u32()?;
-        let (id, step, flags) = (body.u32()?, body.u16()?, body.u16()?);
-        self.may_write(conn)?;
-        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
-        let there = connection.bundles.get_mut(&id);
-        match (step, there) {
-            (0, Some(_)) => {
-                connection.bundles.remove(&id);
-                return Err(refusal::BAD_BUNDLE);
-            }
-            (0, None) => {
-                let opened_by = message.to_vec();
-                let bundle = Bundle { flags, closed: false, mods: Vec::new(), used: now, opened_by };
-                connection.bundles.insert(id, bundle);
-            }
-            (2 | 4 | 6, None) => return Err(refusal::BAD_BUNDLE),
-            (2 | 4, Some(bundle)) if bundle.flags != flags => {
-                connection.bundles.remove(&id);
-                return Err(refusal::BAD_BUNDLE_FLAGS);
-            }
-            (2, Some(bundle)) if bundle.closed => {
-                connection.bundles.remove(&id);
-                return Err(refusal::BUNDLE_CLOSED);
-            }
-            (2, Some(bundle)) => (bundle.closed, bundle.used) = (true, now),
-            (4, Some(_)) => {
-                let bundle = connection.bundles.remove(&id).expect("it was just there");
-                self.commit(now, conn, bundle, bridge)?;
-            }
-            (6, Some(_)) => _ = connection.bundles.remove(&id),
-            _ => return Err(refusal::BAD_BUNDLE_TYPE),
-        }
-        let mut reply = Vec::new();
-        reply.put(id, 4);
-        reply.put(step + 1, 2);
-        reply.put(0_u16, 2);
-        self.send(conn, 33, xid, &reply);
-        Ok(())
-    }
-
-    fn bundle_add(&mut self, now: Duration, conn: u64, xid: u32, whole: &[u8]) -> Result<(), Refusal> {
-        self.may_write(conn)?;
-        let mut body = Reader::new(&whole[8..], refusal::BAD_LEN);
-        let id = body.u32()?;
-        body.take(2)?;
-        let flags = body.u16()?;
-        let inner = body.rest();
-        let (kind, length) = match inner {
-            [_, kind, high, low, ..] if inner.len() >= 8 => (*kind, usize::from(u16::from_be_bytes([*high, *low]))),
-            _ => return Err(refusal::BAD_LEN),
-        };
-        let message = inner.get(..length).filter(|_| length >= 8).ok_or(refusal::BAD_LEN)?;
-        if message[4..8] != xid.to_be_bytes() {
-            return Err(refusal::BUNDLE_XID);
-        }
-        if !matches!(kind, 14 | 15) {
-            return Err(refusal::NOT_BUNDLED);
-        }
-        let change = Mod::read(kind, &message[8..])?;
-        let Some(connection) = self.connections.get_mut(&conn) else { return Ok(()) };
-        // A bundle that was never opened is opened by what is put in it (section 6.9.4), as Open vSwitch does.
-        let fresh = Bundle { flags, closed: false, mods: Vec::new(), used: now, opened_by: whole.to_vec() };
-        let bundle = connection.bundles.entry(id).or_insert(fresh);
-        let refused = match (bundle.closed, bundle.flags == flags) {
-            (true, _) => Some(refusal::BUNDLE_CLOSED),
-            (false, false) => Some(refusal::BAD_BUNDLE_FLAGS),
-            (false, true) => None,
-        };
-        if let Some(refused) = refused {
-            connection.bundles.remove(&id);
-            return Err(refused);
-        }
-        let bundle = connection.bundles.get_mut(&id).ok_or(refusal::BAD_BUNDLE)?;
-        bundle.mods.push((change, whole.to_vec()));
-        bundle.used = now;
-        Ok(())
-    }
-
-    /// All that is in a bundle, or nothing. Errors quote the whole message by which something was put in it.
-    fn commit(&mut self, now: Duration, conn: u64, bundle: Bundle, bridge: &mut Bridge) -> Result<(), Refusal> {
-        self.may_write(conn)?;
-        let mut draft = bridge.program().clone();
-        let mut done = Vec::new();
-        for (change, message) in &bundle.mods {
-            let applied = if self.fails() { Err(refusal::TABLE_FULL) } else { change.apply(now, &mut draft) };
-            match applied {
-                Ok(changed) => done.push(changed),
-                Err(why) => {
-                    self.refuse(conn, why, message);
-                    return Err(refusal::MESSAGE_FAILED);
-                }
-            }
-        }
-        *bridge.change(now) = draft;
-        let mut fresh = Vec::new();
-        for ((change, message), changed) in bundle.mods.iter().zip(done) {
-            let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
-            let deadly = Deadly::of(change, &changed, &fresh);
-            fresh.extend(changed.iter().filter_map(Changed::new_flow).cloned());
-            self.wrote(now, (conn, xid), change, changed, deadly);
-            let forwarded = change.forwarded(xid, bridge.program());
-            forwarded.into_iter().for_each(|told| self.forward(Some(conn), &told));
-        }
-        self.flush_updates();
-        Ok(())
-    }
 }
 
 /// A group modification without buckets, as ovs-ofctl sends it.
@@ -844,22 +509,4 @@ fn speaks_ours(version: u8, mut body: Reader<'_>) -> bool {
         }
     }
     version >= VERSION
-}
-
-/// A flow in an update for who watches.
-fn put_update(out: &mut Vec<u8>, event: u16, reason: u8, flow: &Flow, with_instructions: bool) {
-    let start = out.len();
-    out.put(0_u16, 2);
-    out.put(event, 2);
-    out.put(flow.table, 1);
-    out.put(reason, 1);
-    [flow.idle_timeout, flow.hard_timeout, flow.priority].into_iter().for_each(|number| out.put(number, 2));
-    out.put(0_u32, 4);
-    out.put(flow.cookie, 8);
-    put_match(out, &flow.matching);
-    if with_instructions {
-        super::actions::put_instructions(out, &flow.actions);
-    }
-    let length = out.len() - start;
-    out.patch_u16(start, length);
 }
