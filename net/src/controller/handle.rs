@@ -135,6 +135,16 @@ impl Handle {
         link
     }
 
+    /// Asks a node's OVSDB driver for a fence (see [`Fences`](super::Fences)); its number, or nothing if the node is gone.
+    pub fn ask_fence(&self, node: Uuid) -> Option<u64> {
+        let (number, link) = self.write(|state| {
+            let number = state.nodes.get_mut(&node)?.fences.ask();
+            Some((number, state.links.get(&(node, Protocol::Ovsdb)).cloned()))
+        })?;
+        link.iter().for_each(Link::wake);
+        Some(number)
+    }
+
     /// Gives up a link. Says whether it still was the node's.
     pub fn unlink(&self, node: Uuid, protocol: Protocol, link: &Link) -> bool {
         self.write(|state| {

@@ -17,7 +17,7 @@ mod run;
 pub use feed::{Fed, Feed};
 pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
 pub use link::{Link, Protocol};
-pub use nodes::{Connection, Counters, NodeState, Peers, RefusedPeer, Repair};
+pub use nodes::{Connection, Counters, Fences, NodeState, Peers, RefusedPeer, Repair};
 pub use progress::Progress;
 pub use run::run;
 

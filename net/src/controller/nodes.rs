@@ -31,12 +31,48 @@ pub struct NodeState {
     pub datapath_id: Option<String>,
     /// `ovs_version`, as reported.
     pub ovs_version: Option<String>,
+    /// What OpenFlow connections ask of the OVSDB session.
+    pub fences: Fences,
     /// What is wrong with it, by who says so; each a sentence for an operator.
     pub problems: BTreeMap<&'static str, String>,
     /// What the controller found changed behind its back and put right, newest last; the last few.
     pub repairs: VecDeque<Repair>,
     /// Since the controller started.
     pub counters: Counters,
+}
+
+/// Fences between a node's OVSDB session and its OpenFlow connections.
+///
+/// Flows name ports by number, and numbers are of one life of a switch. So an OpenFlow connection that comes up asks for a
+/// fence, and no flows are written until it has passed: until the OVSDB session has heard an answer to something that it
+/// asked afterwards, and all that the switch told before is in the NIB. A session with a switch that is dead hears none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fences {
+    asked: u64,
+    passed: u64,
+}
+
+impl Fences {
+    /// Asks for one; its number.
+    pub fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// The number of the newest that was asked for.
+    pub fn asked(self) -> u64 {
+        self.asked
+    }
+
+    /// All up to this one have passed.
+    pub fn pass(&mut self, number: u64) {
+        self.passed = self.passed.max(number);
+    }
+
+    /// Whether this one has passed.
+    pub fn has_passed(self, number: u64) -> bool {
+        self.passed >= number
+    }
 }
 
 /// Something put right.

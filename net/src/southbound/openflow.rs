@@ -74,7 +74,7 @@ enum Stage {
     /// The session is not up.
     Greeting,
     /// Up; OVSDB has yet to tell whether it is of the integration bridge.
-    WhichBridge { datapath_id: String, until: Duration },
+    WhichBridge { datapath_id: String, fence: u64, until: Duration },
     /// Flows are brought in step and kept there.
     Flows { sync: FlowSync, number: NodeNumber, epoch: Epoch },
 }
@@ -151,7 +151,9 @@ impl Driver {
 
     fn up<R: Runtime>(&mut self, features: Features) {
         let datapath_id = format!("{:016x}", features.datapath_id);
-        self.stage = Stage::WhichBridge { datapath_id, until: R::now() + BRIDGE_MAX };
+        // Without a node there is nothing to wait for, and that is found next.
+        let fence = self.handle.ask_fence(self.node).unwrap_or_default();
+        self.stage = Stage::WhichBridge { datapath_id, fence, until: R::now() + BRIDGE_MAX };
     }
 
     /// The node's configuration changed, or another connection took this one's place.
@@ -250,16 +252,15 @@ impl Driver {
     }
 }
 
-/// Completes when OVSDB tells the integration bridge's datapath id, if that is what is waited for: gives it with the
-/// node's number and epoch, or nothing if the node is gone.
+/// Completes when OVSDB tells the integration bridge's datapath id, and the fence has passed, if that is what is waited
+/// for: gives it with the node's number and epoch, or nothing if the node is gone.
 async fn wanted_bridge(handle: &Handle, node: Uuid, stage: &Stage) -> Option<(String, NodeNumber, Epoch)> {
-    if !matches!(stage, Stage::WhichBridge { .. }) {
-        return std::future::pending().await;
-    }
+    let Stage::WhichBridge { fence, .. } = *stage else { return std::future::pending().await };
     handle
         .until(|state| {
             let Some(record) = state.nib.nodes().get(&node) else { return Some(None) };
-            let datapath_id = state.nodes.get(&node)?.datapath_id.clone()?;
+            let known = state.nodes.get(&node).filter(|known| known.fences.has_passed(fence))?;
+            let datapath_id = known.datapath_id.clone()?;
             Some(Some((datapath_id, record.number, record.epoch)))
         })
         .await

@@ -7,10 +7,10 @@
 use super::listen::{Guest, Southbound};
 use super::pipe::{Pipe, Turn};
 use crate::controller::{Connection, Handle, Link, Protocol};
-use crate::ovsdb::operation::TransactError;
+use crate::ovsdb::operation::{Operation, TransactError, Transaction};
 use crate::ovsdb::plan::{self, DesiredSwitch, DesiredTunnel, Plan};
 use crate::ovsdb::session::{Event, Limits, Session, TransactionId};
-use crate::ovsdb::vswitch::{SCHEMA, Vif, Vswitch, vifs};
+use crate::ovsdb::vswitch::{DATABASE, SCHEMA, Vif, Vswitch, vifs};
 use crate::runtime::{Moment, Runtime};
 use selvedge_core::compile::tunnel_port;
 use selvedge_core::ids::OfPort;
@@ -50,6 +50,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         session,
         ready: false,
         in_flight: None,
+        fence: Fence::default(),
         in_order: None,
         refusals: Refusals::default(),
         output: Vec::new(),
@@ -85,10 +86,21 @@ struct Driver {
     session: Session,
     ready: bool,
     in_flight: Option<(TransactionId, Plan)>,
+    fence: Fence,
     /// What was wanted when the switch was last found in order: if that is still wanted, a difference is a repair.
     in_order: Option<DesiredSwitch>,
     refusals: Refusals,
     output: Vec<u8>,
+}
+
+/// The fence that OpenFlow connections wait for; see [`Fences`](crate::controller::Fences).
+#[derive(Default)]
+struct Fence {
+    /// The newest that the switch was asked for.
+    sent: u64,
+    in_flight: Option<TransactionId>,
+    /// The switch answered, and what it told before is to be entered.
+    is_answered: bool,
 }
 
 /// How often the switch refused in a row, and what follows of it.
@@ -183,6 +195,10 @@ impl Driver {
                     look = true;
                 }
                 Event::Changed(_) => look = true,
+                Event::TransactionDone { id, .. } if self.fence.in_flight == Some(id) => {
+                    (self.fence.in_flight, self.fence.is_answered) = (None, true);
+                    look = true;
+                }
                 Event::TransactionDone { id, result } => {
                     self.done(R::now(), id, result.map(|_| ()));
                     look = true;
@@ -227,7 +243,25 @@ impl Driver {
         self.configure::<R>(&record, &vswitch);
         self.observe(&record, &vswitch).await?;
         self.introduce(&record, &vswitch);
+        self.pass_fence::<R>();
         Ok(())
+    }
+
+    /// Tells those who wait that all the switch had told is entered, and asks it for a sign that it has, for others.
+    fn pass_fence<R: Runtime>(&mut self) {
+        if std::mem::take(&mut self.fence.is_answered) {
+            self.handle.node(self.node, |state| state.fences.pass(self.fence.sent));
+        }
+        let asked = self.handle.read(|state| state.nodes.get(&self.node).map(|state| state.fences.asked()));
+        let Some(asked) = asked.filter(|asked| self.fence.in_flight.is_none() && *asked > self.fence.sent) else {
+            return;
+        };
+        let mut transaction = Transaction::new(DATABASE);
+        transaction.push(Operation::Comment("selvedge: all told so far?".to_string()));
+        // A session that is closed says so by itself, and its successor asks again.
+        if let Ok(id) = self.session.transact(R::now(), &transaction) {
+            (self.fence.sent, self.fence.in_flight) = (asked, Some(id));
+        }
     }
 
     /// Tells which datapath is the integration bridge, which lets its flows be written. Only now: flows name ports by

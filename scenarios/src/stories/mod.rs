@@ -8,6 +8,7 @@ mod group_emptied;
 mod half_open;
 mod late_updates;
 mod migration_cut_off;
+mod numbers_swapped;
 mod ports_renumbered;
 mod reboot_unrecorded;
 mod refused_transactions;
@@ -62,6 +63,7 @@ pub const ALL: &[Story] = &[
     half_open::STORY,
     late_updates::STORY,
     migration_cut_off::STORY,
+    numbers_swapped::STORY,
     ports_renumbered::STORY,
     reboot_unrecorded::STORY,
     refused_transactions::STORY,

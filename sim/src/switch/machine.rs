@@ -164,9 +164,8 @@ impl Switch {
     /// for get others than they had.
     pub fn start_vswitchd(&mut self, renumber: bool) {
         self.lives += 1;
-        let first = if renumber { 1 + self.lives as u32 * 100 } else { 1 };
         let SwitchConfig { system_id, tunnel_ends, mtu, .. } = &self.config;
-        self.vswitchd = Some(Vswitchd::new(system_id, tunnel_ends.clone(), *mtu, first, !renumber));
+        self.vswitchd = Some(Vswitchd::new(system_id, tunnel_ends.clone(), *mtu, !renumber));
     }
 
     /// The daemon ends, and its connections with it. What it did is forgotten.

@@ -40,9 +40,8 @@ pub struct Vswitchd {
     /// The ends of tunnels.
     pub tunnels: Tunnels,
     system_id: String,
-    /// The first number that is given to a port without request, after a start.
-    first_number: u32,
-    /// Ports get the number that the database says they had.
+    /// Ports get the number that the database says they had. Otherwise numbers are given anew from the first on, last port
+    /// first, so that many a port has the number that another had.
     keeps_numbers: bool,
     packets: Vec<Output>,
     messages: Vec<agent::Output>,
@@ -61,14 +60,13 @@ struct Wanted {
 
 impl Vswitchd {
     /// A daemon that has seen nothing yet.
-    pub fn new(system_id: &str, ends: Vec<IpAddr>, mtu: usize, first_number: u32, keeps_numbers: bool) -> Vswitchd {
+    pub fn new(system_id: &str, ends: Vec<IpAddr>, mtu: usize, keeps_numbers: bool) -> Vswitchd {
         let mut tunnels = Tunnels::default();
         (tunnels.local, tunnels.mtu) = (ends, mtu);
         Vswitchd {
             bridges: BTreeMap::new(),
             tunnels,
             system_id: system_id.to_string(),
-            first_number,
             keeps_numbers,
             packets: Vec::new(),
             messages: Vec::new(),
@@ -101,12 +99,11 @@ impl Vswitchd {
         self.bridges.retain(|name, _| rows.contains_key(name));
         for (name, (uuid, row)) in &rows {
             let datapath_id = datapath_id(&self.system_id, name, row);
-            let first_number = self.first_number;
             self.bridges.entry(name.clone()).or_insert_with(|| Running {
                 bridge: Bridge::new(name),
                 agent: Agent::new(datapath_id),
                 numbers: BTreeMap::new(),
-                next_number: first_number,
+                next_number: 1,
                 used: BTreeSet::new(),
             });
             let text = Value::one(Atom::String(format!("{datapath_id:016x}")));
@@ -121,7 +118,10 @@ impl Vswitchd {
 
     fn ports(&mut self, name: &str, row: &Row, server: &mut Server, devices: &BTreeSet<String>) {
         let running = self.bridges.get_mut(name).expect("it was just made");
-        let wanted = wanted(row, server);
+        let mut wanted = wanted(row, server);
+        if !self.keeps_numbers {
+            wanted.reverse();
+        }
         let gone: Vec<String> =
             running.numbers.keys().filter(|known| !wanted.iter().any(|w| w.name == **known)).cloned().collect();
         gone.iter().for_each(|device| running.remove(device));
