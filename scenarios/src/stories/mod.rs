@@ -9,6 +9,7 @@ mod half_open;
 mod late_updates;
 mod migration_cut_off;
 mod numbers_swapped;
+mod physical_network;
 mod ports_renumbered;
 mod reboot_unrecorded;
 mod refused_transactions;
@@ -64,6 +65,7 @@ pub const ALL: &[Story] = &[
     late_updates::STORY,
     migration_cut_off::STORY,
     numbers_swapped::STORY,
+    physical_network::STORY,
     ports_renumbered::STORY,
     reboot_unrecorded::STORY,
     refused_transactions::STORY,

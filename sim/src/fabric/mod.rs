@@ -10,11 +10,15 @@
 //! | module | |
 //! | --- | --- |
 //! | [`underlay`] | the IP fabric between tunnel endpoints; start here |
+//! | [`site`] | the switches, routers and cables that it is made of |
+//! | [`fragment`] | IPv4 packets in pieces |
 //! | [`weather`] | what a path does to packets |
 //! | [`outer`] | what a router reads in a packet that it carries |
 //! | [`wire`] | layouts of packets, for guests and whatever else speaks |
 
+pub mod fragment;
 pub mod outer;
+pub mod site;
 pub mod underlay;
 pub mod weather;
 pub mod wire;
@@ -49,6 +53,13 @@ impl<K: Ord + Copy> Counts<K> {
     /// It happened once more.
     pub fn add(&mut self, kind: K) {
         *self.0.entry(kind).or_default() += 1;
+    }
+
+    /// It happened so many times more.
+    pub fn add_many(&mut self, kind: K, times: u64) {
+        if times > 0 {
+            *self.0.entry(kind).or_default() += times;
+        }
     }
 
     /// How often it happened.

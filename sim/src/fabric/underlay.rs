@@ -1,11 +1,14 @@
 //! An IP fabric between tunnel endpoints: a packet goes in with its outer header first, and comes out elsewhere,
 //! later, or not at all.
 //!
-//! Each ordered pair of endpoints has its own [`Weather`]. What befalls a packet is decided when it is sent, except
+//! Which way packets take, if any, is the business of a [`Site`]; without one each endpoint has a cable to each other.
+//! How a way is, for each ordered pair of endpoints, says its [`Weather`]. What befalls a packet is decided when it is sent, except
 //! that whoever it is for must be up when it arrives. Draws are made in the order of calls, so that one seed and one
 //! sequence of calls give one outcome. Start at [`Underlay::send`].
 
+use super::fragment::{self, Reassembly};
 use super::outer::{self, Outer};
+use super::site::{self, Site};
 use super::weather::{Health, Rate, TooBig, Weather};
 use super::{Counts, Packet};
 use rand::RngExt;
@@ -41,6 +44,12 @@ pub enum Event {
     HealthLost,
     /// Data lost where health checks alone pass.
     DataLost,
+    /// Switches and routers did not bring it to where it was for.
+    Astray,
+    /// Above the MTU, and cut into fragments.
+    Fragmented,
+    /// All fragments of a packet came.
+    Reassembled,
     /// Above the MTU, and vanished.
     TooBigSilent,
     /// Above the MTU, and the sender is told.
@@ -84,6 +93,9 @@ impl PartialEq for Flying {
 
 impl Eq for Flying {}
 
+/// From whom, to whom.
+type Way = (IpAddr, IpAddr);
+
 /// One direction between two endpoints.
 #[derive(Debug, Default)]
 struct Path {
@@ -99,8 +111,11 @@ struct Path {
 #[derive(Debug)]
 pub struct Underlay {
     up: BTreeMap<IpAddr, bool>,
-    paths: BTreeMap<(IpAddr, IpAddr), Path>,
+    paths: BTreeMap<Way, Path>,
     weather: Weather,
+    /// None: endpoints have cables to each other.
+    site: Option<Site>,
+    reassembly: BTreeMap<IpAddr, Reassembly>,
     flying: BinaryHeap<Reverse<Flying>>,
     serial: u64,
     random: ChaCha8Rng,
@@ -114,6 +129,8 @@ impl Underlay {
             up: BTreeMap::new(),
             paths: BTreeMap::new(),
             weather,
+            site: None,
+            reassembly: BTreeMap::new(),
             flying: BinaryHeap::new(),
             serial: 0,
             random,
@@ -121,16 +138,30 @@ impl Underlay {
         }
     }
 
+    /// Has packets go by the switches and routers of a site, whose segments all endpoints must be on.
+    pub fn by_site(self, site: Site) -> Underlay {
+        Underlay { site: Some(site), ..self }
+    }
+
+    /// The site, if packets go by one.
+    pub fn site(&mut self) -> Option<&mut Site> {
+        self.site.as_mut()
+    }
+
+    /// What happened on the site.
+    pub fn site_counts(&self) -> Counts<site::Event> {
+        self.site.as_ref().map(Site::counts).unwrap_or_default()
+    }
+
     /// Adds an endpoint, or takes one up or down. What is on its way to one that is down is lost if it is still down
     /// when it arrives.
     pub fn set_endpoint(&mut self, endpoint: IpAddr, up: bool) {
         self.up.insert(endpoint, up);
-    }
-
-    /// Takes an endpoint away, with the weather on its paths.
-    pub fn remove_endpoint(&mut self, endpoint: IpAddr) {
-        self.up.remove(&endpoint);
-        self.paths.retain(|(from, to), _| *from != endpoint && *to != endpoint);
+        self.reassembly.remove(&endpoint);
+        if let (Some(site), IpAddr::V4(address)) = (&mut self.site, endpoint) {
+            assert!(site.has_segment_of(address), "{address} is of no segment");
+            site.set_host(address, up);
+        }
     }
 
     /// Sets the weather from one endpoint to another, in that direction; none: that of the whole fabric.
@@ -148,41 +179,81 @@ impl Underlay {
         &self.counts
     }
 
-    /// Takes a packet, outer IP header first, from whoever it says it is from.
-    pub fn send(&mut self, now: Moment, packet: Packet) {
-        self.counts.add(Event::Sent);
-        let Some(outer) = outer::read(&packet.bytes) else {
-            return self.counts.add(Event::Malformed);
-        };
-        if let Err(dropped) = self.forward(now, &outer, packet) {
-            self.counts.add(dropped);
-        }
+    /// Takes a packet, outer IP header first, from whoever it says it is from. Returns how many copies of it were sent
+    /// on their way.
+    pub fn send(&mut self, now: Moment, packet: Packet) -> usize {
+        self.send_by(now, None, packet)
     }
 
-    fn forward(&mut self, now: Moment, outer: &Outer, packet: Packet) -> Result<(), Event> {
-        if self.up.get(&outer.source) != Some(&true) {
+    /// The same from an endpoint that may say to be another.
+    pub fn send_from(&mut self, now: Moment, from: IpAddr, packet: Packet) -> usize {
+        self.send_by(now, Some(from), packet)
+    }
+
+    fn send_by(&mut self, now: Moment, sender: Option<IpAddr>, packet: Packet) -> usize {
+        self.counts.add(Event::Sent);
+        let sent = outer::read(&packet.bytes).ok_or(Event::Malformed).and_then(|outer| {
+            let way = (sender.unwrap_or(outer.source), outer.destination);
+            self.forward(now, way, &outer, packet)
+        });
+        sent.unwrap_or_else(|dropped| {
+            self.counts.add(dropped);
+            0
+        })
+    }
+
+    fn forward(&mut self, now: Moment, way: Way, outer: &Outer, mut packet: Packet) -> Result<usize, Event> {
+        if self.up.get(&way.0) != Some(&true) {
             return Err(Event::SourceDown);
         }
         if !self.up.contains_key(&outer.destination) {
             return Err(Event::DestinationDown);
         }
-        let weather = self.paths.get(&(outer.source, outer.destination)).and_then(|path| path.weather.as_ref());
+        let weather = self.paths.get(&way).and_then(|path| path.weather.as_ref());
         let weather = weather.unwrap_or(&self.weather).clone();
         if let Some(trouble) = trouble(&weather, now, outer, &packet.bytes, &mut self.random) {
             return Err(trouble);
         }
-        if packet.bytes.len() > usize::from(weather.mtu) {
+        let is_large = packet.bytes.len() > usize::from(weather.mtu);
+        if is_large && weather.too_big == TooBig::Fragmented {
+            fragment::allow(&mut packet.bytes);
+        }
+        if is_large && !fragment::may_be_cut(&packet.bytes) {
             return Err(self.refuse(now, outer, packet, &weather));
         }
-        let left = self.queue(now, outer, packet.bytes.len(), weather.rate)?;
-        self.launch(left, outer, packet, &weather);
-        Ok(())
+        let left = self.queue(now, way, packet.bytes.len(), weather.rate)?;
+        let copies = self.carry(now, way.0, packet.bytes);
+        if copies.is_empty() {
+            return Err(Event::Astray);
+        }
+        let mut launched = 0;
+        for bytes in copies {
+            let pieces = if is_large { fragment::cut(&bytes, weather.mtu.into()) } else { vec![bytes] };
+            if is_large {
+                self.counts.add(Event::Fragmented);
+            }
+            let copies = pieces
+                .into_iter()
+                .map(|bytes| self.launch(left, way, outer, Packet { tag: packet.tag, bytes }, &weather));
+            // Of a packet in pieces there may be as many copies as of its most frequent piece.
+            launched += copies.max().unwrap_or(0);
+        }
+        Ok(launched)
+    }
+
+    /// The copies of a packet that switches and routers bring to where it is for.
+    fn carry(&mut self, now: Moment, from: IpAddr, packet: Vec<u8>) -> Vec<Vec<u8>> {
+        match (&mut self.site, from) {
+            (Some(site), IpAddr::V4(from)) => site.carry(now, from, packet),
+            (Some(_), IpAddr::V6(_)) | (None, _) => vec![packet],
+        }
     }
 
     /// Drops a packet that is too big.
     fn refuse(&mut self, now: Moment, outer: &Outer, packet: Packet, weather: &Weather) -> Event {
         match weather.too_big {
-            TooBig::Silent => Event::TooBigSilent,
+            // IPv6: it is never cut on its way.
+            TooBig::Silent | TooBig::Fragmented => Event::TooBigSilent,
             TooBig::Answered => {
                 let answer = Packet { tag: packet.tag, bytes: outer.too_big(&packet.bytes, weather.mtu) };
                 self.fly(now + weather.latency, outer.source, answer);
@@ -192,9 +263,9 @@ impl Underlay {
     }
 
     /// When a packet has left the queue before the link.
-    fn queue(&mut self, now: Moment, outer: &Outer, bytes: usize, rate: Option<Rate>) -> Result<Moment, Event> {
+    fn queue(&mut self, now: Moment, way: Way, bytes: usize, rate: Option<Rate>) -> Result<Moment, Event> {
         let Some(rate) = rate else { return Ok(now) };
-        let path = self.paths.entry((outer.source, outer.destination)).or_default();
+        let path = self.paths.entry(way).or_default();
         let (bytes, start) = (bytes as u64, path.busy_until.max(now));
         let waiting = (start - now).as_nanos() * u128::from(rate.bytes_per_second.max(1)) / 1_000_000_000;
         if waiting + u128::from(bytes) > u128::from(rate.queue_bytes) {
@@ -204,7 +275,8 @@ impl Underlay {
         Ok(path.busy_until)
     }
 
-    fn launch(&mut self, left: Moment, outer: &Outer, mut packet: Packet, weather: &Weather) {
+    /// Sends a packet on its way; returns how many copies.
+    fn launch(&mut self, left: Moment, way: Way, outer: &Outer, mut packet: Packet, weather: &Weather) -> usize {
         let copies = if chance(&mut self.random, weather.duplication) { 2 } else { 1 };
         if chance(&mut self.random, weather.corruption) {
             let bit = self.random.random_range(0..packet.bytes.len() * 8);
@@ -214,17 +286,18 @@ impl Underlay {
         }
         if copies == 2 {
             self.counts.add(Event::Duplicated);
-            let at = self.arrival(left, outer, weather);
+            let at = self.arrival(left, way, weather);
             self.fly(at, outer.destination, packet.clone());
         }
-        let at = self.arrival(left, outer, weather);
+        let at = self.arrival(left, way, weather);
         self.fly(at, outer.destination, packet);
+        copies
     }
 
-    fn arrival(&mut self, left: Moment, outer: &Outer, weather: &Weather) -> Moment {
+    fn arrival(&mut self, left: Moment, way: Way, weather: &Weather) -> Moment {
         let at = left + weather.latency + some_of(&mut self.random, weather.jitter);
         if !weather.jitter.is_zero() {
-            let path = self.paths.entry((outer.source, outer.destination)).or_default();
+            let path = self.paths.entry(way).or_default();
             if at < path.latest {
                 self.counts.add(Event::Overtook);
             }
@@ -249,11 +322,19 @@ impl Underlay {
         while self.deadline().is_some_and(|at| at <= now)
             && let Some(Reverse(flying)) = self.flying.pop()
         {
-            if self.up.get(&flying.to) == Some(&true) {
-                self.counts.add(Event::Delivered);
-                delivered.push((flying.to, flying.packet));
-            } else {
+            if self.up.get(&flying.to) != Some(&true) {
                 self.counts.add(Event::DestinationDown);
+                continue;
+            }
+            let Packet { tag, bytes } = flying.packet;
+            let is_piece = fragment::is_piece(&bytes);
+            let whole = self.reassembly.entry(flying.to).or_default().receive(now, bytes);
+            if let Some(bytes) = whole {
+                if is_piece {
+                    self.counts.add(Event::Reassembled);
+                }
+                self.counts.add(Event::Delivered);
+                delivered.push((flying.to, Packet { tag, bytes }));
             }
         }
         delivered

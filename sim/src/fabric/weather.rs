@@ -22,7 +22,7 @@ pub struct Weather {
     pub corruption: f64,
     /// Bytes of the largest IP packet that passes.
     pub mtu: u16,
-    /// What becomes of larger ones, which are never cut into fragments here: tunnels set "don't fragment".
+    /// What becomes of larger ones that say "don't fragment", as tunnels do, or are IPv6. Others are cut into fragments.
     pub too_big: TooBig,
     /// How fast packets pass; none: as fast as they come.
     pub rate: Option<Rate>,
@@ -43,6 +43,8 @@ pub enum TooBig {
     Silent,
     /// The sender is told by ICMP (RFC 1191, RFC 8201).
     Answered,
+    /// IPv4 ones are cut into fragments all the same: a router clears "don't fragment". IPv6 ones vanish.
+    Fragmented,
 }
 
 /// A link of limited speed with a queue before it.

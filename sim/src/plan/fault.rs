@@ -5,6 +5,7 @@
 //! cuts, crash loops (P5) of kills, bursts (A3) of requests. Start at [`Fault`]; what cannot be said is listed at
 //! [`UNSAID`].
 
+use super::physical::Physical;
 use super::{Encap, HvId};
 use crate::logical::VifId;
 use crate::stage::Ability;
@@ -18,7 +19,7 @@ pub const UNSAID: &[(&str, &str)] = &[
     ("N12", "simulated sessions run without TLS, beneath which bits could flip"),
     ("U12", "the oracle could not tell it from a switch that corrupts frames"),
     ("U6", "nothing watches tunnels by BFD yet"),
-    ("U7-U11", "there are no gateways yet, so no tenant packet meets the physical segments"),
+    ("U7-U11 of tenants", "there are no gateways yet: only tunnel packets meet the physical segments"),
     ("P4", "tasks take no time in the simulated world"),
     ("P7, P8", "one controller: an empty or older disk loses acknowledged writes by definition"),
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
@@ -59,6 +60,8 @@ pub enum Trouble {
     Jitter(u16),
     /// Packets may only be so large, in bytes.
     Mtu(u16),
+    /// Larger packets than these bytes are cut into fragments, though they say "don't".
+    Fragments(u16),
     /// So many of a hundred flows lose everything.
     Grey(u8),
 }
@@ -149,6 +152,13 @@ pub enum Fault {
         to: HvId,
         /// How.
         trouble: Trouble,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// Switches, routers or cables beneath the underlay fail.
+    Physical {
+        /// How.
+        trouble: Physical,
         /// For how long, in milliseconds.
         for_ms: u64,
     },
@@ -328,6 +338,7 @@ impl Fault {
             Fault::CutManagement { way: Way::Both, .. }
             | Fault::CutClients { .. }
             | Fault::Underlay { .. }
+            | Fault::Physical { .. }
             | Fault::KillController { .. }
             | Fault::Disk { .. }
             | Fault::RestartVswitchd { .. }
@@ -364,8 +375,10 @@ impl Fault {
                 Trouble::Duplicates(_) => "U3-duplicates",
                 Trouble::Jitter(_) => "U3-reordering",
                 Trouble::Mtu(_) => "U4",
+                Trouble::Fragments(_) => "U4-fragments",
                 Trouble::Grey(_) => "U5",
             },
+            Fault::Physical { trouble, .. } => trouble.id(),
             Fault::KillController { .. } => "P1",
             Fault::PowerCut { .. } => "P6",
             Fault::PowerCutAt { .. } => "P2",
@@ -404,6 +417,7 @@ impl Fault {
             | Fault::PoorManagement { for_ms, .. }
             | Fault::CutClients { for_ms }
             | Fault::Underlay { for_ms, .. }
+            | Fault::Physical { for_ms, .. }
             | Fault::PauseController { for_ms }
             | Fault::Disk { for_ms, .. }
             | Fault::TableFull { for_ms, .. }
@@ -448,6 +462,7 @@ impl fmt::Display for Fault {
             Fault::CutClients { .. } => f.write_str("API clients do not hear the controller"),
             Fault::ResetClients => f.write_str("connections of API clients are reset"),
             Fault::Underlay { from, to, trouble, .. } => write!(f, "underlay {from} to {to}: {trouble:?}"),
+            Fault::Physical { trouble, .. } => write!(f, "{trouble}"),
             Fault::KillController { .. } => f.write_str("the controller is killed"),
             Fault::PowerCut { .. } => f.write_str("the controller loses power"),
             Fault::PowerCutAt { operations, .. } => {

@@ -8,6 +8,7 @@
 //! Start at [`Plan`]; faults are [`fault::Fault`].
 
 pub mod fault;
+pub mod physical;
 pub mod shrink;
 pub mod swarm;
 

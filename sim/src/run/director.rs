@@ -13,6 +13,7 @@ use super::intent::Intent;
 use super::plant::Plant;
 use super::report::{Mark, Report};
 use crate::disk::SimDisk;
+use crate::fabric::{site, underlay};
 use crate::logical::VifId;
 use crate::oracles::{Violation, recovery};
 use crate::plan::{Act, Encap, GuestAct, HvId, Plan, Request};
@@ -88,9 +89,29 @@ fn address_of(hv: HvId) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10 + hv.0 as u8))
 }
 
+/// The segments that hypervisors' tunnels end on: even ones on the first, odd ones on the second.
+pub const SEGMENTS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 0), Ipv4Addr::new(203, 0, 113, 0)];
+/// The last byte of the first hypervisor's address on a segment.
+const FIRST_TUNNEL: u16 = 10;
+
 /// Where a hypervisor's tunnels end.
+pub fn tunnel_address(hv: HvId) -> Ipv4Addr {
+    let [a, b, c, _] = SEGMENTS[usize::from(hv.0 % 2)].octets();
+    let last = u8::try_from(FIRST_TUNNEL + hv.0 / 2).expect("a simulated world has fewer than 490 hypervisors");
+    Ipv4Addr::new(a, b, c, last)
+}
+
+/// The same, of either version.
 pub fn tunnel_end(hv: HvId) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + hv.0 as u8))
+    tunnel_address(hv).into()
+}
+
+/// Whose tunnels end there.
+pub fn hypervisor_at(address: IpAddr) -> Option<HvId> {
+    let IpAddr::V4(v4) = address else { return None };
+    let [_, _, _, last] = v4.octets();
+    let half = u16::from(last).checked_sub(FIRST_TUNNEL)?;
+    [HvId(half * 2), HvId(half * 2 + 1)].into_iter().find(|hv| tunnel_address(*hv) == v4)
 }
 
 /// Plays a plan. What is wrong is in the report.
@@ -573,6 +594,17 @@ impl<'a, S: Stage> Director<'a, S> {
 
     /// What the machines counted, as marks.
     fn count_marks(&mut self) {
+        let (packets, frames) =
+            self.plant.look(|state| (state.underlay().counts().clone(), state.underlay().site_counts()));
+        let reached = [
+            (Mark::FragmentsReassembled, packets.of(underlay::Event::Reassembled) > 0),
+            (Mark::UnderlayFlooded, frames.of(site::Event::Flooded) > 0),
+            (Mark::UnderlayCircled, frames.of(site::Event::Circled) > 0),
+            (Mark::TunnelPacketStolen, frames.of(site::Event::Stolen) > 0),
+            // The first takes over when the world begins.
+            (Mark::RouterTookOver, frames.of(site::Event::TookOver) > 1),
+        ];
+        self.report.marks.extend(reached.into_iter().filter(|(_, so)| *so).map(|(mark, _)| mark));
         for hv in self.hvs() {
             let counts = self.plant.counts(hv);
             let lost = self.plant.look(|state| state.hypervisors[&hv].switch.server.lost);

@@ -3,6 +3,7 @@
 use super::director::{CLIENT, CONTROLLER, Director, host_of};
 use crate::plan::HvId;
 use crate::plan::fault::{DiskTrouble, Fault, Way};
+use crate::plan::physical::Physical;
 use crate::stage::{Ability, Path, Stage, Stop};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub enum End {
     Path(String),
     /// The underlay from one hypervisor to another is good again.
     Underlay(HvId, HvId),
+    /// What is beneath the underlay works again.
+    Physical(Physical),
     /// The controller's host is up again.
     Controller,
     /// The controller goes on.
@@ -106,6 +109,7 @@ impl<S: Stage> Director<'_, S> {
         match end {
             End::Path(name) => self.set_path(&name, Way::Both, &Path::default()),
             End::Underlay(from, to) => self.plant.weather(from, to, None),
+            End::Physical(trouble) => self.plant.physical(now, trouble, false),
             End::Controller => {
                 if self.window.handle().is_none() {
                     self.checks.controller_starts(now, &self.plant, &mut self.report);
@@ -181,6 +185,10 @@ impl<S: Stage> Director<'_, S> {
             Fault::Underlay { from, to, trouble, for_ms } => {
                 self.plant.weather(from, to, Some(trouble));
                 self.ends_after(for_ms, End::Underlay(from, to));
+            }
+            Fault::Physical { trouble, for_ms } => {
+                self.plant.physical(now, trouble, true);
+                self.ends_after(for_ms, End::Physical(trouble));
             }
             Fault::KillController { down_ms } => {
                 self.controller_down(Stop::Kill);
@@ -272,6 +280,7 @@ impl<S: Stage> Director<'_, S> {
             | Fault::CutClients { .. }
             | Fault::ResetClients
             | Fault::Underlay { .. }
+            | Fault::Physical { .. }
             | Fault::KillController { .. }
             | Fault::PowerCut { .. }
             | Fault::PowerCutAt { .. }

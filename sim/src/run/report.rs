@@ -60,13 +60,23 @@ pub enum Mark {
     GarbageSent,
     /// A ping was answered while no controller was up.
     ForwardedWithoutController,
+    /// A tunnel packet was cut into fragments and put together.
+    FragmentsReassembled,
+    /// A physical switch flooded a tunnel packet.
+    UnderlayFlooded,
+    /// A frame of the underlay went in circles.
+    UnderlayCircled,
+    /// A stranger got a tunnel packet.
+    TunnelPacketStolen,
+    /// The other router of the underlay took over.
+    RouterTookOver,
     /// The world converged after faults.
     Converged,
 }
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 23] = [
+    pub const ALL: [Mark; 28] = [
         Mark::RecoveredFromPowerCut,
         Mark::StoppedOnDiskError,
         Mark::SnapshotReplayed,
@@ -89,6 +99,11 @@ impl Mark {
         Mark::NodeDisabled,
         Mark::GarbageSent,
         Mark::ForwardedWithoutController,
+        Mark::FragmentsReassembled,
+        Mark::UnderlayFlooded,
+        Mark::UnderlayCircled,
+        Mark::TunnelPacketStolen,
+        Mark::RouterTookOver,
         Mark::Converged,
     ];
 }

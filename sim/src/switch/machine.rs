@@ -161,7 +161,7 @@ impl Switch {
     }
 
     /// The daemon starts: it knows nothing but what the database says. With `renumber` ports that no number was requested
-    /// for get others than they had.
+    /// for are numbered anew, the last first, so that one may have the number that another had.
     pub fn start_vswitchd(&mut self, renumber: bool) {
         self.lives += 1;
         let SwitchConfig { system_id, tunnel_ends, mtu, .. } = &self.config;

@@ -188,7 +188,7 @@ fn a_narrow_link_delays_and_its_queue_fills() {
     let bytes = packet(0).bytes.len() as u64;
     let rate = Rate { bytes_per_second: bytes * 10, queue_bytes: bytes * 4 };
     let mut underlay = fabric(Weather { rate: Some(rate), latency: Duration::ZERO, ..Weather::default() });
-    (0..6).for_each(|n| underlay.send(Duration::ZERO, packet(n)));
+    (0..6).for_each(|n| _ = underlay.send(Duration::ZERO, packet(n)));
     assert_eq!(underlay.counts().of(Event::QueueFull), 2);
     assert_eq!(underlay.deliver(Duration::from_millis(250)).len(), 2, "one each 100 ms");
     underlay.send(Duration::from_millis(250), packet(9));
@@ -219,8 +219,8 @@ fn endpoints_go_down_and_come_back() {
     underlay.set_endpoint(one(), true);
     underlay.send(Duration::from_secs(1), packet(3));
     assert_eq!(underlay.deliver(Duration::from_secs(2)), [(two(), packet(3))]);
-    underlay.remove_endpoint(two());
-    underlay.send(Duration::from_secs(2), packet(4));
+    let stranger = udp(one(), ip("172.31.1.9"), 50_000, &[]);
+    underlay.send(Duration::from_secs(2), Packet { tag: Tag(4), bytes: stranger });
     assert_eq!((underlay.deadline(), underlay.counts().of(Event::DestinationDown)), (None, 2));
 }
 
@@ -256,4 +256,49 @@ fn health_and_data_can_disagree() {
     assert_eq!(arrivals(Health::AsData), [3784, 53]);
     assert_eq!(arrivals(Health::Lost), [53]);
     assert_eq!(arrivals(Health::Alone), [3784]);
+}
+
+#[test]
+fn large_packets_are_cut_where_a_router_clears_the_bit_that_forbids_it_and_put_together() {
+    let large = |dont_fragment: bool| {
+        let mut bytes = udp(one(), two(), 50_000, &[7; 1_400]);
+        bytes[6] = if dont_fragment { 0x40 } else { 0 };
+        bytes
+    };
+    for (dont_fragment, too_big, arrives) in
+        [(false, TooBig::Silent, true), (true, TooBig::Silent, false), (true, TooBig::Fragmented, true)]
+    {
+        let mut underlay = fabric(Weather { mtu: 600, too_big, ..Weather::default() });
+        let bytes = large(dont_fragment);
+        assert_eq!(underlay.send(Duration::ZERO, Packet { tag: Tag(3), bytes: bytes.clone() }), usize::from(arrives));
+        let arrived = underlay.deliver(Duration::from_secs(1));
+        assert_eq!(arrived.len(), usize::from(arrives));
+        assert_eq!(underlay.counts().of(Event::Reassembled), u64::from(arrives));
+        assert!(arrived.iter().all(|(to, packet)| *to == two() && packet.bytes[20..] == bytes[20..]));
+    }
+    let twice = Weather { mtu: 600, too_big: TooBig::Fragmented, duplication: 1.0, ..Weather::default() };
+    let mut underlay = fabric(twice);
+    assert_eq!(underlay.send(Duration::ZERO, Packet { tag: Tag(3), bytes: large(true) }), 2);
+    let arrived = underlay.deliver(Duration::from_secs(1));
+    assert_eq!(arrived.len(), 1, "second copies of pieces come before the first of others, and are the same");
+}
+
+#[test]
+fn by_a_site_packets_go_as_its_switches_have_them_go() {
+    let site = Site::new(&[[172, 31, 1, 0].into(), [172, 31, 2, 0].into()]);
+    let mut underlay = Underlay::new(Weather::default(), ChaCha8Rng::seed_from_u64(7)).by_site(site);
+    let (near, far) = (ip("172.31.1.11"), ip("172.31.2.12"));
+    [near, two(), far].into_iter().for_each(|endpoint| underlay.set_endpoint(endpoint, true));
+    let bytes = udp(near, far, 50_000, &[]);
+    assert_eq!(underlay.send(Duration::ZERO, Packet { tag: Tag(1), bytes: bytes.clone() }), 1);
+    let arrived = underlay.deliver(Duration::from_secs(1));
+    assert_eq!((arrived.len(), arrived[0].0, arrived[0].1.bytes[8]), (1, far, bytes[8] - 1));
+    let site = underlay.site().expect("it has one");
+    (0..2).for_each(|router| site.set_router(Duration::from_secs(1), router, false));
+    assert_eq!(underlay.send(Duration::from_secs(2), Packet { tag: Tag(1), bytes }), 0);
+    assert_eq!(underlay.counts().of(Event::Astray), 1);
+    // Forged: it enters where the forger is, whatever it says.
+    let forged = Packet { tag: Tag(2), bytes: udp(far, two(), 50_000, &[]) };
+    assert_eq!(underlay.send(Duration::from_secs(2), forged.clone()), 0, "there is no router");
+    assert_eq!(underlay.send_from(Duration::from_secs(2), near, forged), 1, "and none needed");
 }

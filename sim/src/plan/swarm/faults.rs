@@ -1,9 +1,11 @@
 //! Which faults a seed has, and how it draws them. Start at [`Kinds`].
 
 use super::super::fault::{DiskTrouble, Edit, Fault, Trouble, Way};
+use super::super::physical::Physical;
 use super::super::{Encap, HvId};
 use super::Draw;
 use super::tenants::Tenants;
+use crate::fabric::site::{Leaf, Twin};
 
 /// A fault, and how long after the moment it was drawn for it begins.
 pub(super) type Delayed = (u64, Fault);
@@ -56,6 +58,10 @@ const KINDS: &[(char, Make)] = &[
     ('U', |draw, scene| underlay(draw, scene, |draw| Trouble::Jitter(draw.span_ms(1, 500) as u16))),
     ('U', |draw, scene| underlay(draw, scene, |draw| Trouble::Mtu(draw.between(576, 1500) as u16))),
     ('U', |draw, scene| underlay(draw, scene, |draw| Trouble::Grey(draw.between(1, 50) as u8))),
+    ('U', |draw, scene| underlay(draw, scene, |draw| Trouble::Fragments(draw.between(256, 1_400) as u16))),
+    ('U', physical_addresses),
+    ('U', physical_cables),
+    ('U', physical_hosts),
     ('P', |draw, _| vec![(0, Fault::KillController { down_ms: draw.span_ms(10, 60_000) })]),
     ('P', crash_loop),
     ('P', |draw, _| vec![(0, Fault::PowerCut { down_ms: draw.span_ms(100, 30_000) })]),
@@ -171,6 +177,42 @@ fn underlay(draw: &mut Draw, scene: &Scene<'_>, trouble: fn(&mut Draw) -> Troubl
         faults.push((0, Fault::Underlay { from: to, to: from, trouble, for_ms }));
     }
     faults
+}
+
+fn physical(draw: &mut Draw, trouble: Physical) -> Vec<Delayed> {
+    vec![(0, Fault::Physical { trouble, for_ms: draw.span_ms(500, 60_000) })]
+}
+
+/// Where switches think that addresses are.
+fn physical_addresses(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
+    let trouble = match draw.between(0, 2) {
+        0 => Physical::LinkMoves(scene.hv(draw)),
+        1 => Physical::SmallTables(draw.between(0, 6) as u16),
+        _ => Physical::ShortMemory(draw.between(1, 300) as u16),
+    };
+    physical(draw, trouble)
+}
+
+/// How switches are cabled.
+fn physical_cables(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
+    if draw.one_in(2) {
+        return vec![(0, Fault::Physical { trouble: Physical::Circle, for_ms: draw.span_ms(100, 10_000) })];
+    }
+    let leaf = if draw.one_in(2) { Leaf::One } else { Leaf::Two };
+    let of = scene.hv(draw);
+    physical(draw, Physical::MissingVlan { leaf, of })
+}
+
+/// Who else is there.
+fn physical_hosts(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
+    let of = scene.hv(draw);
+    let trouble = match draw.between(0, 5) {
+        0 | 1 => Physical::Stranger { of, twin: Twin::Ip },
+        2 => Physical::Stranger { of, twin: Twin::Mac },
+        3 | 4 => Physical::RouterFails { both: false },
+        _ => Physical::RouterFails { both: true },
+    };
+    physical(draw, trouble)
 }
 
 fn crash_loop(draw: &mut Draw, _: &Scene<'_>) -> Vec<Delayed> {

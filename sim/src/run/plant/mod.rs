@@ -8,6 +8,7 @@
 mod carry;
 mod trouble;
 
+use crate::fabric::site::Site;
 use crate::fabric::underlay::Underlay;
 use crate::fabric::weather::{TooBig, Weather};
 use crate::fabric::{Packet, Tag as FabricTag};
@@ -20,7 +21,7 @@ use crate::oracles::survivable;
 use crate::plan::fault::Trouble;
 use crate::plan::{GuestAct, HvId, Plan};
 use crate::run::capture::Captured;
-use crate::run::director::{Lie, Options, tunnel_end};
+use crate::run::director::{Lie, Options, SEGMENTS, hypervisor_at, tunnel_end};
 use crate::run::judge::{Judge, Tag};
 use crate::run::report::Mark;
 use crate::run::rows;
@@ -144,7 +145,7 @@ impl Plant {
             places: BTreeMap::new(),
             planned: None,
             again: BTreeMap::new(),
-            underlay: Underlay::new(climate.clone(), stream(1 << 42)),
+            underlay: Underlay::new(climate.clone(), stream(1 << 42)).by_site(Site::new(&SEGMENTS)),
             weather: BTreeMap::new(),
             climate,
             rng: stream((1 << 42) + 1),
@@ -210,8 +211,7 @@ impl State {
                 return next;
             }
             for (to, packet) in self.underlay.deliver(now) {
-                let hv = self.hypervisors.keys().copied().find(|hv| tunnel_end(*hv) == to);
-                if let Some(hv) = hv {
+                if let Some(hv) = hypervisor_at(to) {
                     self.step(hv, now, Input::Underlay(packet.bytes), Some(packet.tag.0));
                 }
             }
@@ -299,12 +299,13 @@ impl State {
                     if first {
                         self.judge.crosses(now, tag);
                     }
+                    let packet = Packet { tag: FabricTag(tag), bytes: packet };
                     if self.lie == Some(Lie::Twice) {
-                        self.underlay.send(now, Packet { tag: FabricTag(tag), bytes: packet.clone() });
-                    } else if self.duplicates(hv) {
+                        self.underlay.send(now, packet.clone());
+                    }
+                    if self.underlay.send(now, packet) > 1 {
                         self.judge.duplicated(tag);
                     }
-                    self.underlay.send(now, Packet { tag: FabricTag(tag), bytes: packet });
                 }
                 connection => {
                     let hypervisor = self.hypervisors.get_mut(&hv).expect("it is stepping");
@@ -339,11 +340,14 @@ impl State {
         }
     }
 
-    /// Whether the underlay may duplicate what a hypervisor sends.
-    fn duplicates(&self, hv: HvId) -> bool {
-        self.weather
-            .iter()
-            .any(|((from, _), troubles)| *from == hv && troubles.iter().any(|t| matches!(t, Trouble::Duplicates(_))))
+    /// The switches and routers beneath the underlay.
+    fn site(&mut self) -> &mut Site {
+        self.underlay.site().expect("it goes by one")
+    }
+
+    /// What befell packets between hypervisors.
+    pub fn underlay(&self) -> &Underlay {
+        &self.underlay
     }
 
     /// Where a guest is plugged in.

@@ -3,14 +3,16 @@
 //! Start at [`Plant::edit`]; which faults come to which of these is in `run/faults.rs`.
 
 use super::{BRIDGE, Hypervisor, PLUG_AGAIN, Plant, State};
-use crate::fabric::weather::{Grey, Weather};
+use crate::fabric::site::bridge;
+use crate::fabric::weather::{Grey, TooBig, Weather};
 use crate::fabric::{Packet, Tag as FabricTag};
 use crate::guest::spoof;
 use crate::logical::VifId;
 use crate::oracles::admission::Rogue;
 use crate::plan::fault::{Edit, Fault, Trouble};
+use crate::plan::physical::Physical;
 use crate::plan::{Encap, HvId};
-use crate::run::director::tunnel_end;
+use crate::run::director::{tunnel_address, tunnel_end};
 use crate::run::report::Mark;
 use crate::switch::datapath::TunnelMetadata;
 use crate::switch::datapath::tunnel::{Protocol, TunnelConfig, Tunnels};
@@ -34,6 +36,34 @@ impl Plant {
             }
             let weather = troubles.iter().fold(state.climate.clone(), |weather, trouble| worse(weather, *trouble));
             state.underlay.set_weather(tunnel_end(from), tunnel_end(to), Some(weather));
+        });
+    }
+
+    /// Something beneath the underlay fails, or works again.
+    pub fn physical(&self, now: Duration, trouble: Physical, fails: bool) {
+        self.with(|state| {
+            let site = state.site();
+            match trouble {
+                Physical::LinkMoves(hv) => site.move_host(tunnel_address(hv)),
+                Physical::SmallTables(addresses) => {
+                    site.set_tables(fails.then_some((usize::from(addresses), bridge::AGE)));
+                }
+                Physical::ShortMemory(seconds) => {
+                    let age = Duration::from_secs(seconds.into());
+                    site.set_tables(fails.then_some((bridge::CAPACITY, age)));
+                }
+                Physical::Circle => site.set_loop(fails),
+                Physical::MissingVlan { leaf, of } => site.set_vlan(leaf, tunnel_address(of), !fails),
+                Physical::Stranger { of, twin } => {
+                    site.set_stranger(fails.then_some((tunnel_address(of), twin)));
+                }
+                Physical::RouterFails { both } => {
+                    site.set_router(now, 0, !fails);
+                    if both {
+                        site.set_router(now, 1, !fails);
+                    }
+                }
+            }
         });
     }
 
@@ -164,6 +194,7 @@ impl Plant {
                 state.underlay.set_weather(tunnel_end(from), tunnel_end(to), None);
             }
             state.weather.clear();
+            state.site().heal(now);
             state.hypervisors.keys().copied().collect()
         });
         for hv in hvs {
@@ -250,7 +281,7 @@ impl State {
         let tag = self.judge.made_up(Rogue { from, key, as_from: claimed, at: now });
         for packet in sealed.into_iter().flatten() {
             self.capture(now, true, &packet);
-            self.underlay.send(now, Packet { tag: FabricTag(tag), bytes: packet });
+            self.underlay.send_from(now, tunnel_end(from), Packet { tag: FabricTag(tag), bytes: packet });
         }
         self.rogues.push(tag);
         self.settle_marks();
@@ -282,6 +313,7 @@ fn worse(weather: Weather, trouble: Trouble) -> Weather {
         Trouble::Duplicates(percent) => Weather { duplication: share(percent), ..weather },
         Trouble::Jitter(ms) => Weather { jitter: Duration::from_millis(u64::from(ms)), ..weather },
         Trouble::Mtu(mtu) => Weather { mtu, ..weather },
+        Trouble::Fragments(mtu) => Weather { mtu, too_big: TooBig::Fragmented, ..weather },
         Trouble::Grey(percent) => {
             Weather { grey: Some(Grey { flows: share(percent), loss: 1.0, salt: u64::from(percent) }), ..weather }
         }

@@ -52,7 +52,7 @@ impl Controller {
     /// Waits for the switch to connect, and greets it.
     fn accept(listener: TcpListener) -> Controller {
         let (mut stream, _) = listener.accept().expect("the switch connects");
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
         stream.set_nodelay(true).expect("a stream that sends at once");
         stream.write_all(&hello()).expect("the switch takes a greeting");
         Controller { listener, stream }
