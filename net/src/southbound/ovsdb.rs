@@ -134,6 +134,9 @@ impl Refusals {
     }
 }
 
+/// So often a switch may refuse to be left in order before it is left as it is.
+const RETIRE_TRIES: u32 = 8;
+
 /// How a session came to its end.
 type Ended = String;
 
@@ -274,12 +277,13 @@ impl Driver {
         }
     }
 
-    /// The node was deleted: our tunnels and controllers go from its switch, then we do.
+    /// The node was deleted: our tunnels and controllers go from its switch, then we do. A switch that refuses that is
+    /// asked a few times.
     fn retire<R: Runtime>(&mut self, vswitch: &Vswitch) -> Result<(), Ended> {
-        if self.in_flight.is_some() {
+        if self.in_flight.is_some() || !self.refusals.may_try(R::now()) {
             return Ok(());
         }
-        let last = self.in_order.take();
+        let last = self.in_order.as_ref().filter(|_| self.refusals.count < RETIRE_TRIES);
         let plan = last.map(|desired| plan::retire(&desired.bridge, desired.epoch, vswitch));
         match plan {
             Some(Ok(Some(plan))) => {

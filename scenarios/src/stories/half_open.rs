@@ -5,13 +5,14 @@
 use super::Story;
 use super::telling::*;
 use selvedge_sim::plan::fault::Fault;
+use selvedge_sim::run::report::Mark;
 
 /// The story.
 pub const STORY: Story = Story {
     name: "half-open",
     about: "The controller's host loses power and comes back within a second: switches hold sessions that nobody serves.",
     source: "seed 99: a simulated ovsdb-server that never asked for a sign of life waited for ever",
-    marks: &[],
+    marks: &[Mark::ControllerFoundDead],
     make: || {
         network(3, 3)
             .pings(THERE, 55_000, 500)

@@ -6,13 +6,14 @@ use super::Story;
 use super::telling::*;
 use selvedge_sim::plan::fault::{Fault, Way};
 use selvedge_sim::plan::{HvId, Plan, Setup};
+use selvedge_sim::run::report::Mark;
 
 /// The story.
 pub const STORY: Story = Story {
     name: "silent-switch",
     about: "A switch that volunteers nothing loses the controller for a while, and is found as it is afterwards.",
     source: "the catalogue: S8; sessions that are kept alive only by statistics",
-    marks: &[],
+    marks: &[Mark::ControllerFoundDead],
     make: || {
         let plan = network(2, 4);
         let setup = Setup { silent: true, ..plan.setup };

@@ -18,6 +18,7 @@
 //! | E1 | incremental is full | [`recompute`] |
 //! | L3 | who may talk can | [`reachability`] |
 //! | L5 | nothing happens where nothing changes | [`quiet`] |
+//! | L6 | who refuses is not asked in a tight circle | [`restraint`] |
 //!
 //! Start at [`Violation`].
 
@@ -32,6 +33,7 @@ pub mod reachability;
 pub mod realised;
 pub mod recompute;
 pub mod recovery;
+pub mod restraint;
 pub mod single_writer;
 pub mod survivable;
 

@@ -25,7 +25,6 @@ pub const UNSAID: &[(&str, &str)] = &[
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
     ("D4, D10", "one file, written by one store: misdirected writes are left to its checksums"),
     ("S7", "no flow sends packets to a controller"),
-    ("S10 for long", "a transaction is refused once at a time, and no oracle bounds how often one is tried"),
     ("S13", "every switch has the features of the newest"),
     ("S14", "no flow uses the connection tracker yet"),
     ("G1-G8", "there are no gateways and service nodes yet"),
@@ -277,6 +276,13 @@ pub enum Fault {
         /// Which hypervisor.
         hv: HvId,
     },
+    /// All transactions are refused for a while.
+    RefuseTransactions {
+        /// Which hypervisor.
+        hv: HvId,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
     /// Updates of the database come late, and several at once.
     LateUpdates {
         /// Which hypervisor.
@@ -351,6 +357,7 @@ impl Fault {
             | Fault::Edit { .. }
             | Fault::LoseReply { .. }
             | Fault::RefuseTransaction { .. }
+            | Fault::RefuseTransactions { .. }
             | Fault::LateUpdates { .. }
             | Fault::CacheLag { .. }
             | Fault::RogueTunnel { .. }
@@ -403,6 +410,7 @@ impl Fault {
             Fault::Edit { .. } => "S9",
             Fault::LoseReply { .. } => "S10-lost",
             Fault::RefuseTransaction { .. } => "S10-refused",
+            Fault::RefuseTransactions { .. } => "S10-refusing",
             Fault::LateUpdates { .. } => "S11",
             Fault::CacheLag { .. } => "S15",
             Fault::RogueTunnel { .. } => "X3",
@@ -423,6 +431,7 @@ impl Fault {
             | Fault::TableFull { for_ms, .. }
             | Fault::ImpatientBundles { for_ms, .. }
             | Fault::SlowSwitch { for_ms, .. }
+            | Fault::RefuseTransactions { for_ms, .. }
             | Fault::LateUpdates { for_ms, .. }
             | Fault::CacheLag { for_ms, .. } => Some(*for_ms),
             Fault::KillController { down_ms }
@@ -486,6 +495,7 @@ impl fmt::Display for Fault {
             Fault::Edit { hv, edit } => write!(f, "an operator on {hv}: {edit:?}"),
             Fault::LoseReply { hv } => write!(f, "{hv} carries out a transaction and does not say so"),
             Fault::RefuseTransaction { hv } => write!(f, "{hv} refuses a transaction"),
+            Fault::RefuseTransactions { hv, .. } => write!(f, "{hv} refuses all transactions"),
             Fault::LateUpdates { hv, delay_ms, .. } => write!(f, "{hv} tells of changes {delay_ms} ms late"),
             Fault::CacheLag { hv, lag_ms, .. } => write!(f, "the datapath of {hv} lags by {lag_ms} ms"),
             Fault::RogueTunnel { from, to, encap, key, posing, victim, as_from } => {

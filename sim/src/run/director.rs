@@ -613,6 +613,7 @@ impl<'a, S: Stage> Director<'a, S> {
                 (Mark::ModificationRefused, counts.errors > 0),
                 (Mark::BundleExpired, counts.bundles_expired > 0),
                 (Mark::BundleLost, counts.bundles_lost > 0),
+                (Mark::ControllerFoundDead, counts.found_dead > 0),
                 (Mark::ReplyLost, lost.0 > 0),
                 (Mark::TransactionRefused, lost.1 > 0),
             ];

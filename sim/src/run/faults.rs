@@ -33,6 +33,8 @@ pub enum End {
     Bundles(HvId),
     /// It handles at once what it is sent.
     Speed(HvId),
+    /// It carries out transactions again.
+    Transactions(HvId),
     /// It tells at once of changes.
     Updates(HvId),
     /// Its datapath does what its tables say.
@@ -129,6 +131,7 @@ impl<S: Stage> Director<'_, S> {
             End::Tables(hv) => self.plant.limit_tables(now, hv, None),
             End::Bundles(hv) => self.plant.bundle_idle(hv, None),
             End::Speed(hv) => self.plant.delay(hv, Duration::ZERO),
+            End::Transactions(hv) => self.plant.refuse_transactions(hv, false),
             End::Updates(hv) => self.plant.late_updates(hv, Duration::ZERO),
             End::Cache(hv) => self.plant.cache_lag(now, hv, Duration::ZERO),
         }
@@ -265,6 +268,10 @@ impl<S: Stage> Director<'_, S> {
             Fault::Edit { hv, edit } => self.plant.edit(now, hv, edit),
             Fault::LoseReply { hv } => self.plant.lose_reply(hv),
             Fault::RefuseTransaction { hv } => self.plant.refuse_transaction(hv),
+            Fault::RefuseTransactions { hv, for_ms } => {
+                self.plant.refuse_transactions(hv, true);
+                self.ends_after(for_ms, End::Transactions(hv));
+            }
             Fault::LateUpdates { hv, delay_ms, for_ms } => {
                 self.plant.late_updates(hv, ms(delay_ms));
                 self.ends_after(for_ms, End::Updates(hv));

@@ -52,6 +52,8 @@ pub enum Mark {
     TransactionRefused,
     /// A transaction was carried out and its reply lost.
     ReplyLost,
+    /// A switch asked whether a silent controller lives, and found it dead.
+    ControllerFoundDead,
     /// The port number of a guest's interface changed.
     PortNumberChanged,
     /// A transport node was taken out of service.
@@ -76,7 +78,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 28] = [
+    pub const ALL: [Mark; 29] = [
         Mark::RecoveredFromPowerCut,
         Mark::StoppedOnDiskError,
         Mark::SnapshotReplayed,
@@ -95,6 +97,7 @@ impl Mark {
         Mark::BundleLost,
         Mark::TransactionRefused,
         Mark::ReplyLost,
+        Mark::ControllerFoundDead,
         Mark::PortNumberChanged,
         Mark::NodeDisabled,
         Mark::GarbageSent,

@@ -106,6 +106,10 @@ const KINDS: &[(char, Make)] = &[
     ('S', |draw, scene| vec![(0, Fault::LoseReply { hv: scene.hv(draw) })]),
     ('S', |draw, scene| vec![(0, Fault::RefuseTransaction { hv: scene.hv(draw) })]),
     ('S', |draw, scene| {
+        let hv = scene.hv(draw);
+        vec![(0, Fault::RefuseTransactions { hv, for_ms: draw.span_ms(500, 60_000) })]
+    }),
+    ('S', |draw, scene| {
         let (hv, delay_ms) = (scene.hv(draw), draw.span_ms(1, 5_000) as u16);
         vec![(0, Fault::LateUpdates { hv, delay_ms, for_ms: draw.span_ms(500, 40_000) })]
     }),

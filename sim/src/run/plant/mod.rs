@@ -2,36 +2,35 @@
 //!
 //! Everything in it is a machine that is stepped with the time; [`State`] owns them all. Two kinds of tasks keep it going
 //! on a stage: one that lets its time pass ([`Plant::beat`]), and one for each hypervisor's host that carries the bytes of
-//! its connections ([`Plant::carry`]), so that paths can be cut and hosts killed. What goes
+//! its connections ([`Plant::carry`]), so that paths can be cut and hosts killed. What is asked of it is in `orders`, what goes
 //! wrong with it is in `trouble`. Start at [`Plant`].
 
 mod carry;
+mod orders;
 mod trouble;
 
 use crate::fabric::site::Site;
 use crate::fabric::underlay::Underlay;
 use crate::fabric::weather::{TooBig, Weather};
 use crate::fabric::{Packet, Tag as FabricTag};
-use crate::guest::{Guest, spoof};
-use crate::logical::{Mac, VifId};
-use crate::oracles::quiet::Told;
-use crate::oracles::realised::Rows;
+use crate::guest::Guest;
+use crate::logical::VifId;
+use crate::oracles::restraint::Restraint;
 use crate::oracles::single_writer::Writers;
 use crate::oracles::survivable;
 use crate::plan::fault::Trouble;
-use crate::plan::{GuestAct, HvId, Plan};
+use crate::plan::{HvId, Plan};
 use crate::run::capture::Captured;
 use crate::run::director::{Lie, Options, SEGMENTS, hypervisor_at, tunnel_end};
 use crate::run::judge::{Judge, Tag};
 use crate::run::report::Mark;
-use crate::run::rows;
 use crate::switch::machine::{Input, Output, Switch, SwitchConfig};
 use crate::switch::openflow::agent;
 use crate::switch::vswitchd::Running;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -74,6 +73,7 @@ pub struct State {
     pub judge: Judge,
     /// Who wrote to which switch.
     pub writers: Writers,
+    restraint: Restraint,
     /// By number.
     pub hypervisors: BTreeMap<HvId, Hypervisor>,
     /// By number.
@@ -138,6 +138,7 @@ impl Plant {
         let state = State {
             judge: Judge::new(plan.setup.vifs.clone(), plan.setup.hypervisors),
             writers: Writers::default(),
+            restraint: Restraint::default(),
             hypervisors: ids.iter().map(|hv| (*hv, hypervisor(*hv))).collect(),
             guests: guests.map(|(id, vif)| (VifId(id as u16), Guest::new(vif.clone()))).collect(),
             marks: BTreeSet::new(),
@@ -280,6 +281,9 @@ impl State {
             self.judge.report(violation);
             self.judge.report(survivable::wrote(now, hv, write.deadly));
         }
+        let refused = self.counts(hv).errors + self.hypervisors[&hv].switch.server.lost.1;
+        let violation = self.restraint.refused(now, hv, refused);
+        self.judge.report(violation);
         self.carry_out(hv, now, outputs, tag);
     }
 
@@ -413,96 +417,6 @@ fn is_first_segment(packet: &[u8]) -> bool {
     packet.get(header + 6..header + 8) == Some(&[0, 0])
 }
 
-/// What a director asks for.
-impl Plant {
-    /// A hypervisor's host comes up, with its switch; the guests that were on it come back with it.
-    pub fn power_on(&self, now: Duration, hv: HvId, manager: &str) {
-        self.with(|state| {
-            let hypervisor = state.hypervisors.get_mut(&hv).expect("hypervisors are there for good");
-            hypervisor.up = true;
-            state.underlay.set_endpoint(tunnel_end(hv), true);
-            let hypervisor = state.hypervisors.get_mut(&hv).expect("it is there");
-            if !hypervisor.switch.is_up() {
-                hypervisor.switch.start_vswitchd(false);
-            }
-            if hypervisor.switch.server.database.rows("Manager").next().is_none() {
-                hypervisor.switch.set_manager(manager);
-            }
-            let plugged: Vec<VifId> = hypervisor.plugged.iter().copied().collect();
-            plugged.into_iter().for_each(|vif| state.plug(now, vif, hv));
-            state.step(hv, now, Input::Tick, None);
-        });
-    }
-
-    /// A hypervisor's host goes down.
-    pub fn power_off(&self, hv: HvId) {
-        self.with(|state| {
-            state.keep_counts(hv);
-            let hypervisor = state.hypervisors.get_mut(&hv).expect("hypervisors are there for good");
-            hypervisor.up = false;
-            hypervisor.switch.power_off();
-            (hypervisor.outbox, hypervisor.garbage) = Default::default();
-            state.underlay.set_endpoint(tunnel_end(hv), false);
-            state.judge.forgot.insert(hv);
-        });
-    }
-
-    /// A guest's interface appears.
-    pub fn plug(&self, now: Duration, vif: VifId, hv: HvId) {
-        self.with(|state| {
-            let up = state.hypervisors.get(&hv).is_some_and(|hypervisor| hypervisor.up);
-            if state.guests.contains_key(&vif) && up {
-                state.plug(now, vif, hv);
-            }
-        });
-    }
-
-    /// It goes; whether it was there.
-    pub fn unplug(&self, now: Duration, vif: VifId, hv: HvId) -> bool {
-        self.with(|state| state.unplug(now, vif, hv))
-    }
-
-    /// A guest does something.
-    pub fn guest(&self, now: Duration, act: GuestAct) {
-        self.with(|state| state.guest(now, act));
-    }
-
-    /// A switch's tables; none if it has no bridge.
-    pub fn tables(&self, hv: HvId) -> Rows {
-        let mut state = self.state();
-        state.running(hv).map_or_else(Rows::new, |running| {
-            let program = running.bridge.program();
-            let flows = program.tables.iter().map(|(_, entry)| &*entry.flow);
-            rows::held(flows, program.groups.iter().map(|(id, entry)| (id, &*entry.group)))
-        })
-    }
-
-    /// While this is the same, so are a switch's tables.
-    pub fn version(&self, hv: HvId) -> Version {
-        let mut state = self.state();
-        let lives = state.hypervisors[&hv].switch.lives();
-        Version { lives, changes: state.running(hv).map(|running| running.bridge.changes()) }
-    }
-
-    /// What a switch has been told so far.
-    pub fn told(&self, hv: HvId) -> Told {
-        let mut state = self.state();
-        let counts = state.counts(hv);
-        let switch = &state.hypervisors[&hv].switch;
-        Told {
-            flow_mods: counts.flow_mods,
-            group_mods: counts.group_mods,
-            transactions: switch.server.transactions,
-            sessions: switch.sessions,
-        }
-    }
-
-    /// What a switch's agents counted, those that are gone included.
-    pub fn counts(&self, hv: HvId) -> agent::Counts {
-        self.state().counts(hv)
-    }
-}
-
 impl State {
     fn counts(&mut self, hv: HvId) -> agent::Counts {
         let past = self.hypervisors.get(&hv).map(|hypervisor| hypervisor.past).unwrap_or_default();
@@ -515,70 +429,6 @@ impl State {
         let open = self.running(hv).map_or(0, |running| running.agent.open_bundles());
         counts.bundles_lost += open;
         self.hypervisors.get_mut(&hv).into_iter().for_each(|hypervisor| hypervisor.past = counts);
-    }
-
-    fn guest(&mut self, now: Duration, act: GuestAct) {
-        let address = |state: &State, vif: VifId, v6: bool| -> Option<IpAddr> {
-            let vif = &state.guests.get(&vif)?.vif;
-            Some(if v6 { vif.v6.into() } else { vif.v4.into() })
-        };
-        match act {
-            GuestAct::Plug { .. } | GuestAct::Unplug { .. } => {}
-            GuestAct::Ping { from, to, v6 } => {
-                let Some(to) = address(self, to, v6) else { return };
-                self.ping(now, from, to);
-            }
-            GuestAct::Udp { from, to, size } => {
-                let Some(to) = address(self, to, false) else { return };
-                self.guests.get_mut(&from).into_iter().for_each(|guest| guest.datagram(now, to, usize::from(size)));
-            }
-            GuestAct::Tcp { from, to, bytes } => {
-                let Some(to) = address(self, to, false) else { return };
-                self.guests.get_mut(&from).into_iter().for_each(|guest| _ = guest.stream(now, to, bytes));
-            }
-            GuestAct::Announce { vif } => self.guests.get_mut(&vif).into_iter().for_each(Guest::announce),
-            GuestAct::Spoof { from, victim, kind } => self.spoof(now, from, victim, kind),
-            GuestAct::Reboot { vif } => self.guests.get_mut(&vif).into_iter().for_each(Guest::reboot),
-        }
-        self.poll_guests(now);
-    }
-
-    /// A guest pings an address; the ping's number.
-    pub fn ping(&mut self, now: Duration, from: VifId, to: IpAddr) -> Option<u32> {
-        let there = self.is_somewhere(from);
-        let number = self.guests.get_mut(&from).filter(|_| there).map(|guest| guest.ping(now, to));
-        self.poll_guests(now);
-        number
-    }
-
-    /// A guest sends a datagram in as large a packet as there is, and so many bytes in a stream; the stream's number, if the
-    /// guest is anywhere.
-    pub fn send_more(&mut self, now: Duration, from: VifId, to: IpAddr, bytes: u32) -> Option<u32> {
-        let there = self.is_somewhere(from);
-        let number = self.guests.get_mut(&from).filter(|_| there).map(|guest| {
-            guest.datagram(now, to, Guest::datagram_max(to));
-            guest.stream(now, to, bytes)
-        });
-        self.poll_guests(now);
-        number
-    }
-
-    /// A guest announces itself: who got the frames is asked by their tags.
-    pub fn shout(&mut self, now: Duration, from: VifId) -> Vec<Tag> {
-        let Some(guest) = self.guests.get_mut(&from) else { return Vec::new() };
-        guest.announce();
-        let frames = guest.poll(now);
-        frames.into_iter().filter_map(|frame| self.guest_sends(now, from, frame)).collect()
-    }
-
-    fn spoof(&mut self, now: Duration, from: VifId, victim: VifId, kind: u8) {
-        let (Some(own), Some(theirs)) = (self.guests.get(&from), self.guests.get(&victim)) else { return };
-        let destinations: Vec<Mac> = self.guests.values().map(|guest| guest.vif.mac).chain([Mac::BROADCAST]).collect();
-        let destination = destinations[self.rng.random_range(0..destinations.len())];
-        let frame = spoof::frame(kind, &own.vif, &theirs.vif, destination);
-        let tag = self.guest_sends(now, from, frame);
-        self.spoofs.extend(tag.map(|tag| (tag, from)));
-        self.settle_marks();
     }
 
     /// Spoofs and made-up packets that are old enough have reached whom they reach.
@@ -607,5 +457,6 @@ fn sum(one: agent::Counts, other: agent::Counts) -> agent::Counts {
         bundles_lost: one.bundles_lost + other.bundles_lost,
         stale: one.stale + other.stale,
         first_roles: one.first_roles + other.first_roles,
+        found_dead: one.found_dead + other.found_dead,
     }
 }

@@ -21,6 +21,7 @@ use crate::switch::model::{Flow, Match};
 use crate::switch::openflow::agent;
 use crate::switch::vswitchd::Running;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -84,11 +85,13 @@ impl Plant {
         self.with(|state| {
             let Some(hypervisor) = state.hypervisors.get_mut(&hv) else { return };
             if hypervisor.up && !hypervisor.switch.is_up() {
+                let before = port_numbers(hypervisor);
                 hypervisor.switch.start_vswitchd(renumber);
-                if renumber {
+                state.step(hv, now, Input::Tick, None);
+                let after = port_numbers(&state.hypervisors[&hv]);
+                if before.iter().any(|(name, number)| after.get(name).is_some_and(|other| other != number)) {
                     state.marks.insert(Mark::PortNumberChanged);
                 }
-                state.step(hv, now, Input::Tick, None);
             }
         });
     }
@@ -146,6 +149,13 @@ impl Plant {
     pub fn refuse_transaction(&self, hv: HvId) {
         self.with(|state| {
             state.hypervisors.get_mut(&hv).into_iter().for_each(|hv| hv.switch.server.faults.refuse = true);
+        });
+    }
+
+    /// All transactions are refused, or no longer.
+    pub fn refuse_transactions(&self, hv: HvId, refuse: bool) {
+        self.with(|state| {
+            state.hypervisors.get_mut(&hv).into_iter().for_each(|hv| hv.switch.server.faults.refuse_all = refuse);
         });
     }
 
@@ -303,6 +313,12 @@ fn tunnel_deletion(hypervisor: &Hypervisor, nth: u8) -> Vec<serde_json::Value> {
     let Some(port) = tunnels.get(usize::from(nth) % tunnels.len().max(1)) else { return Vec::new() };
     let gone = json!(["set", [["uuid", port.to_string()]]]);
     vec![json!({"op": "mutate", "table": "Bridge", "where": [], "mutations": [["ports", "delete", gone]]})]
+}
+
+/// Port numbers that a switch's database tells, by name of the interface.
+fn port_numbers(hypervisor: &Hypervisor) -> BTreeMap<String, i64> {
+    let rows = hypervisor.switch.server.database.rows("Interface");
+    rows.filter_map(|(_, row)| Some((row["name"].text()?.to_string(), row["ofport"].number()?))).collect()
 }
 
 fn worse(weather: Weather, trouble: Trouble) -> Weather {

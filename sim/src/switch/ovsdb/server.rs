@@ -31,6 +31,8 @@ pub struct Faults {
     pub lose_reply: bool,
     /// The next transaction is refused, and nothing of it done.
     pub refuse: bool,
+    /// All are.
+    pub refuse_all: bool,
     /// Everything for clients is sent so much later.
     pub delay: Duration,
 }
@@ -224,7 +226,7 @@ impl Server {
         if let Err(error) = self.named(params) {
             return Some(Err(error));
         }
-        if std::mem::take(&mut self.faults.refuse) {
+        if std::mem::take(&mut self.faults.refuse) || self.faults.refuse_all {
             self.lost.1 += 1;
             let error = json!({"error": "timed out", "details": "another client won"});
             return Some(Ok(json!([error])));

@@ -110,6 +110,8 @@ pub struct Counts {
     pub stale: u64,
     /// Requests for a role that were granted while no generation was known.
     pub first_roles: u64,
+    /// Connections that ended while the controller was asked whether it lives, by its silence or by a reset.
+    pub found_dead: u64,
 }
 
 #[derive(Debug)]
@@ -170,6 +172,7 @@ impl Agent {
     pub fn closed(&mut self, conn: u64) {
         if let Some(connection) = self.connections.remove(&conn) {
             self.counts.bundles_lost += connection.bundles.len() as u64;
+            self.counts.found_dead += u64::from(connection.probed);
         }
         self.waiting.retain(|(_, of, _)| *of != conn);
     }

@@ -1,0 +1,71 @@
+//! Restraint (L6): a switch that refuses is not asked in a tight circle.
+//!
+//! Source: the design; whoever retries waits longer each time. A few attempts a second are far more than pauses that double
+//! allow, and new sessions are counted with the old. Not checked: attempts that a switch never answers. Start at
+//! [`Restraint::refused`].
+
+use super::Violation;
+use crate::plan::HvId;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// The time over which refusals are counted.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Most refusals in it.
+const REFUSALS_MAX: usize = 60;
+
+/// When switches refused something, lately.
+#[derive(Clone, Debug, Default)]
+pub struct Restraint {
+    known: BTreeMap<HvId, u64>,
+    lately: BTreeMap<HvId, VecDeque<Duration>>,
+}
+
+impl Restraint {
+    /// A switch has refused so much so far, transactions and modifications together. A tight circle is reported once.
+    pub fn refused(&mut self, at: Duration, hv: HvId, so_far: u64) -> Option<Violation> {
+        let known = self.known.entry(hv).or_default();
+        let more = so_far.saturating_sub(std::mem::replace(known, so_far));
+        if more == 0 {
+            return None;
+        }
+        let lately = self.lately.entry(hv).or_default();
+        lately.retain(|earlier| at.saturating_sub(*earlier) < WINDOW);
+        let before = lately.len();
+        let kept = usize::try_from(more).unwrap_or(usize::MAX).min(REFUSALS_MAX + 1);
+        lately.extend(std::iter::repeat_n(at, kept));
+        (before <= REFUSALS_MAX && lately.len() > REFUSALS_MAX).then(|| {
+            let what =
+                format!("{hv} refused more than {REFUSALS_MAX} attempts within {WINDOW:?}: nobody waits between them");
+            Violation::new("L6", at, what)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(every_ms: u64, count: u64) -> Option<u64> {
+        let mut restraint = Restraint::default();
+        (1..=count).find(|n| restraint.refused(Duration::from_millis(n * every_ms), HvId(0), *n).is_some())
+    }
+
+    #[test]
+    fn a_tight_circle_is_seen_and_patience_is_not() {
+        assert_eq!(first(1, 1_000), Some(61));
+        assert_eq!(first(100, 1_000), Some(61));
+        assert_eq!(first(200, 1_000), None);
+    }
+
+    #[test]
+    fn switches_are_counted_apart_and_a_circle_is_reported_once() {
+        let mut restraint = Restraint::default();
+        for n in 1..=50 {
+            assert_eq!(restraint.refused(Duration::from_millis(n), HvId(0), n), None);
+            assert_eq!(restraint.refused(Duration::from_millis(n), HvId(1), n), None);
+        }
+        assert_eq!(restraint.refused(Duration::from_secs(1), HvId(0), 1_000).map(|violation| violation.id), Some("L6"));
+        assert_eq!(restraint.refused(Duration::from_secs(1), HvId(0), 1_001), None);
+    }
+}
