@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | [`runtime`] | time, tasks, randomness, sockets, disks, as one trait; [`runtime::Tokio`] |
 //! | [`controller`] | one owner of the NIB and of what follows from it; the way to it is [`controller::Handle`] |
-//! | [`store`] | the log of commands and a snapshot, in one redb file |
+//! | [`cluster`] | controllers that act as one: the replicated log, on openraft |
+//! | [`store`] | a member's part of the log and a snapshot, in one redb file |
 //! | [`api`] | the northbound REST API, `/ws.v1` |
 //! | [`southbound`] | drives the connections of transport nodes |
 //! | [`ovsdb`], [`openflow`] | the protocols, both ends |
@@ -16,12 +17,14 @@
 //!
 //! # Ideal vs now
 //!
-//! One controller. The core loop has the shape of a replicated one (logged, then applied, refusals included), so that
-//! consensus takes the store's place; mastership is there as the epoch of each transport node. Log records are JSON
-//! rather than a packed encoding: they describe themselves, and the next release reads them.
+//! The daemon is a cluster of one: several members agree on commands ([`cluster`]), but nothing forms such a cluster for an
+//! operator yet, members talk without TLS, and every member would write to every switch. Mastership is there as the
+//! epoch of each transport node. Log records are JSON rather than a packed encoding: they describe themselves, and the
+//! next release reads them.
 
 pub mod api;
 pub mod cli;
+pub mod cluster;
 pub mod controller;
 pub mod daemon;
 pub mod openflow;

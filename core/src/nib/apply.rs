@@ -5,6 +5,7 @@
 
 use super::refusal::{Invalid, Refusal};
 use super::*;
+use std::borrow::Cow;
 
 /// Most tunnel keys: 24 bits, without 0.
 const TUNNEL_KEYS: u32 = (1 << 24) - 1;
@@ -50,7 +51,7 @@ impl Nib {
     }
 
     fn create_node(&mut self, uuid: Uuid, config: TransportNode) -> Result<Vec<Change>, Refusal> {
-        let exhausted = |what| Refusal::Exhausted { what, limit: u32::MAX };
+        let exhausted = |what| Refusal::Exhausted { what: Cow::Borrowed(what), limit: u32::MAX };
         let number = self.last_node_number.0.checked_add(1).ok_or(exhausted("transport node numbers"))?;
         self.last_node_number = NodeNumber(number);
         self.last_epoch.0 += 1;
@@ -84,13 +85,13 @@ impl Nib {
     fn next_tunnel_key(&self) -> Result<TunnelKey, Refusal> {
         let after_last = (0..TUNNEL_KEYS).map(|step| TunnelKey((self.last_tunnel_key.0 + step) % TUNNEL_KEYS + 1));
         let mut free = after_last.filter(|key| !self.index.switch_of_key.contains_key(key));
-        free.next().ok_or(Refusal::Exhausted { what: "tunnel keys", limit: TUNNEL_KEYS })
+        free.next().ok_or(Refusal::Exhausted { what: "tunnel keys".into(), limit: TUNNEL_KEYS })
     }
 
     fn create_port(&mut self, uuid: Uuid, switch: Uuid, mut config: LogicalPort) -> Result<Vec<Change>, Refusal> {
         let record = self.switches.get_mut(&switch).expect("checked: the switch exists");
         let numbers = self.index.portnos.get_mut(&switch).expect("every switch has its port numbers");
-        let full = |what, limit| Refusal::Exhausted { what, limit };
+        let full = |what, limit| Refusal::Exhausted { what: Cow::Borrowed(what), limit };
         let number = match config.portno {
             Some(number) => number,
             None => numbers.lowest_free().ok_or(full("port numbers", PORTNO_MAX))?,

@@ -2,10 +2,12 @@
 
 use super::config::Kind;
 use crate::ids::Revision;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// A field whose value is wrong by itself.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct Invalid {
     /// The field's path in the object.
@@ -21,7 +23,7 @@ impl Invalid {
 }
 
 /// Why a command changed nothing. Each is the caller's to fix or to retry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The object, or the one it belongs to, does not exist.
     #[error("there is no {kind} {uuid}")]
@@ -76,7 +78,7 @@ pub enum Refusal {
     #[error("all {limit} {what} are in use")]
     Exhausted {
         /// What is used up, in words.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How many there are.
         limit: u32,
     },

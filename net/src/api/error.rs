@@ -3,6 +3,7 @@
 //! Start at [`ApiError`].
 
 use super::json;
+use crate::cluster::ProposeError;
 use crate::controller::{Stopped, SubmitError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,9 @@ pub(super) enum ApiError {
     /// The controller is going down.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The cluster did not agree, or nobody knows whether it did.
+    #[error(transparent)]
+    Cluster(ProposeError),
     /// Nothing is served at that path.
     #[error("there is no {0}")]
     NotFound(String),
@@ -58,6 +62,7 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::Refused(refusal) => ApiError::Refused(refusal),
             SubmitError::Stopped(stopped) => ApiError::Stopped(stopped),
+            SubmitError::Cluster(error) => ApiError::Cluster(error),
         }
     }
 }
@@ -73,7 +78,11 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::Refused(refusal) => refusal_status(refusal),
-            ApiError::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "STOPPING"),
+            ApiError::Stopped(_) | ApiError::Cluster(ProposeError::Fatal(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "STOPPING")
+            }
+            ApiError::Cluster(ProposeError::NoLeader) => (StatusCode::SERVICE_UNAVAILABLE, "NO_LEADER"),
+            ApiError::Cluster(ProposeError::Unknown(_)) => (StatusCode::GATEWAY_TIMEOUT, "UNKNOWN_OUTCOME"),
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             ApiError::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             ApiError::Invalid(_) => (StatusCode::BAD_REQUEST, "INVALID"),
@@ -138,7 +147,7 @@ mod tests {
         check(Refusal::Exists { kind, uuid }, 409);
         check(Refusal::InUse { what: "VIF a".into(), kind, by: uuid }, 409);
         check(Refusal::Stale { kind, uuid, now: Revision(3) }, 409);
-        check(Refusal::Exhausted { what: "tunnel keys", limit: 3 }, 409);
+        check(Refusal::Exhausted { what: "tunnel keys".into(), limit: 3 }, 409);
         assert_eq!(ApiError::from(SubmitError::from(Stopped)).status().0.as_u16(), 503);
     }
 }

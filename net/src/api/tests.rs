@@ -2,9 +2,12 @@
 
 use super::auth::hash_password;
 use super::{ApiConfig, router};
+use crate::cluster::MemberConfig;
+use crate::cluster::member::SNAPSHOT_EVERY;
 use crate::controller;
+use crate::controller::Started;
 use crate::runtime::{HostDisk, Runtime, Tokio};
-use crate::store::{SNAPSHOT_EVERY, Store};
+use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -37,9 +40,9 @@ impl Answer {
 impl TestServer {
     async fn new() -> TestServer {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (store, nib) =
-            Store::open(&HostDisk(directory.path().to_path_buf()), SNAPSHOT_EVERY).expect("an empty store");
-        let (handle, core) = controller::run::<Tokio>(store, nib);
+        let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
+        let config = MemberConfig::alone(uuid::Uuid::from_u128(1), SNAPSHOT_EVERY);
+        let Started { handle, core, .. } = controller::start::<Tokio>(store, &config).await.expect("it starts");
         Tokio::spawn("core", async move { core.await.expect("the store works") });
         let password_hash = hash_password::<Tokio>(PASSWORD);
         handle.submit(Command::SetUser { name: "admin".into(), password_hash }).await.expect("a user");

@@ -2,10 +2,11 @@
 
 use super::nodes::NodeState;
 use super::{Feed, Link, Protocol, State};
+use crate::cluster::ProposeError;
 use crate::runtime::{Moment, Runtime};
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{NodeNumber, Revision};
-use selvedge_core::nib::{Command, NodeRecord, Refusal};
+use selvedge_core::nib::{Command, Nib, NodeRecord, Refusal};
 use std::sync::{Arc, RwLock};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) struct Request {
     pub command: Command,
-    pub reply: oneshot::Sender<Result<Revision, Refusal>>,
+    pub reply: oneshot::Sender<Result<Revision, SubmitError>>,
 }
 
 /// Most commands that may be on their way at once; more wait.
@@ -42,6 +43,9 @@ pub enum SubmitError {
     /// Nobody knows whether it was: the controller is going down.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The cluster did not agree, or nobody knows whether it did.
+    #[error(transparent)]
+    Cluster(ProposeError),
 }
 
 /// A transport node that does not hold a revision yet.
@@ -91,6 +95,12 @@ impl Handle {
         (handle, incoming)
     }
 
+    /// One whose commands nobody takes.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Handle {
+        Handle::new(State::default()).0
+    }
+
     /// Looks at the state. `look` must be quick: it holds up the core.
     pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.read().expect("no holder of the state panics and lives"))
@@ -101,6 +111,16 @@ impl Handle {
         let result = change(&mut self.state.write().expect("no holder of the state panics and lives"));
         self.changed.notify_waiters();
         result
+    }
+
+    /// Applies commands that were agreed upon, in that order: what became of each.
+    pub(crate) fn apply(&self, commands: &[Command]) -> Vec<Result<Revision, Refusal>> {
+        self.write(|state| commands.iter().map(|command| state.apply(command)).collect())
+    }
+
+    /// Everything is as another member's snapshot says.
+    pub(crate) fn replace(&self, nib: Nib) {
+        self.write(|state| state.replace(nib));
     }
 
     /// Changes what is known of a transport node, and wakes those who wait for it. Nothing if the node is gone.
@@ -168,7 +188,7 @@ impl Handle {
     pub async fn submit(&self, command: Command) -> Result<Revision, SubmitError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { command, reply }).await.map_err(|_| Stopped)?;
-        Ok(answer.await.map_err(|_| Stopped)??)
+        answer.await.map_err(|_| Stopped)?
     }
 
     /// Waits until the NIB is at `revision` or later; says whether it came to that before `deadline`.

@@ -1,11 +1,11 @@
 //! The controller: one owner of the NIB and of what is derived from it.
 //!
-//! A command goes in by [`Handle::submit`]; the core loop ([`run()`]) makes a batch of commands durable, applies it,
-//! derives the change of flows, and hands each transport node its part. Everyone reads the [`State`] through
+//! A command goes in by [`Handle::submit`]; the core loop ([`start()`]) has the cluster agree on a batch of commands;
+//! what it agreed on is applied, the change of flows derived, and each transport node handed its part. Everyone reads the [`State`] through
 //! [`Handle::read`]: it only ever shows what is durable. Drivers of connections report what they see into the same
 //! state by [`Handle::node`].
 //!
-//! Start at [`Handle`] for what the controller offers, at [`run()`] for how a command is carried out.
+//! Start at [`Handle`] for what the controller offers, at [`start()`] for how a command is carried out.
 
 mod feed;
 mod handle;
@@ -19,7 +19,7 @@ pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
 pub use link::{Link, Protocol};
 pub use nodes::{Connection, Counters, Fences, NodeState, Peers, RefusedPeer, Repair};
 pub use progress::Progress;
-pub use run::run;
+pub use run::{CoreError, Started, start};
 
 use selvedge_core::compile::Engine;
 use selvedge_core::flow::FlowTable;
@@ -52,6 +52,15 @@ impl State {
         let unknown = NodeState { progress: Some(Progress::unknown(nib.revision())), ..NodeState::default() };
         let nodes = nib.nodes().keys().map(|uuid| (*uuid, unknown.clone())).collect();
         State { nib, engine, nodes, ..State::default() }
+    }
+
+    /// Everything is as another member's snapshot says: drivers of connections begin again.
+    fn replace(&mut self, nib: Nib) {
+        let fresh = State::of(nib);
+        (self.nib, self.engine, self.nodes) = (fresh.nib, fresh.engine, fresh.nodes);
+        std::mem::take(&mut self.feeds).into_values().for_each(|feed| feed.end());
+        self.links.values().for_each(Link::replace);
+        self.links.clear();
     }
 
     /// Applies a command, and hands each node that it concerns its part.

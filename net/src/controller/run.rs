@@ -1,56 +1,90 @@
-//! Carries out commands: durable first, then applied, then answered. Start at [`run`].
+//! Carries out commands: agreed upon and durable first, then applied, then answered. Start at [`start`].
 
 use super::State;
-use super::handle::{Handle, Request};
+use super::handle::{Handle, Request, SubmitError};
+use crate::cluster::types::Batch;
+use crate::cluster::{Member, MemberConfig, ProposeError};
 use crate::runtime::Runtime;
 use crate::store::{Store, StoreError};
-use selvedge_core::ids::Revision;
-use selvedge_core::nib::{Command, Nib, Refusal};
 use std::future::Future;
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::mpsc;
 
-/// Most commands that share one commit to disk.
+/// Most commands that share one entry of the log.
 const BATCH_MAX: usize = 1024;
+/// So long a member that is alone may take until it has applied its log.
+const START_MAX: Duration = Duration::from_secs(600);
 
-/// Makes a controller of a store and what was in it: the way to it, and the loop that must be polled for it to work.
-///
-/// The loop ends when all handles are gone, or with an error when the disk fails: the process must stop then, since
-/// nobody knows what is durable.
-pub fn run<R: Runtime>(store: Store, nib: Nib) -> (Handle, impl Future<Output = Result<(), StoreError>> + Send) {
-    let (handle, requests) = Handle::new(State::of(nib));
-    let core = serve::<R>(store, handle.clone(), requests);
-    (handle, core)
+/// Why a controller does not start, or stopped. The process must end: nobody knows what is durable.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The member does not go on.
+    #[error(transparent)]
+    Member(#[from] ProposeError),
 }
 
-async fn serve<R: Runtime>(
-    mut store: Store,
-    handle: Handle,
-    mut requests: mpsc::Receiver<Request>,
-) -> Result<(), StoreError> {
+/// A controller that is about to run.
+pub struct Started<R: Runtime, F> {
+    /// The way to it.
+    pub handle: Handle,
+    /// Its part in the cluster.
+    pub member: Member<R>,
+    /// Whether it began with a snapshot.
+    pub from_snapshot: bool,
+    /// Must be polled for it to work. It ends when all handles are gone, or with an error when the disk fails.
+    pub core: F,
+}
+
+/// Makes a controller of a store. One that is alone has applied its log when this returns; one of several has what its
+/// latest snapshot had, and catches up.
+///
+/// # Errors
+/// If the store cannot be read or written.
+pub async fn start<R: Runtime>(
+    store: Store,
+    config: &MemberConfig,
+) -> Result<Started<R, impl Future<Output = Result<(), CoreError>> + Send + use<R>>, CoreError> {
+    let snapshot = store.snapshot()?.unwrap_or_default();
+    let (handle, requests) = Handle::new(State::of(snapshot.nib.clone()));
+    let member = Member::<R>::start(config, store, handle.clone(), &snapshot).await?;
+    if config.founders.is_empty() {
+        member.catch_up(R::now() + START_MAX).await?;
+    }
+    let from_snapshot = snapshot.meta.last_log_id.is_some();
+    let core = serve(member.clone(), requests);
+    Ok(Started { handle, member, from_snapshot, core })
+}
+
+async fn serve<R: Runtime>(member: Member<R>, mut requests: mpsc::Receiver<Request>) -> Result<(), CoreError> {
     let mut batch = Vec::new();
-    while requests.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let commands: Vec<Command> = batch.iter().map(|request| request.command.clone()).collect();
-        store = durable::<R>(store, commands).await?;
-        let answers = handle.write(|state| batch.drain(..).map(|request| apply(state, request)).collect::<Vec<_>>());
-        for (reply, answer) in answers {
-            // A caller that went away does not need the answer.
-            let _ = reply.send(answer);
+    loop {
+        let count = tokio::select! {
+            biased;
+            failure = member.failure() => return Err(failure.into()),
+            count = requests.recv_many(&mut batch, BATCH_MAX) => count,
+        };
+        if count == 0 {
+            member.stop().await;
+            return Ok(());
         }
-        if store.wants_snapshot() {
-            let nib = handle.read(|state| state.nib.clone());
-            store = R::blocking(move || store.snapshot(&nib).map(|()| store)).await?;
+        let commands = batch.iter().map(|request| request.command.clone()).collect();
+        match member.propose(Batch(commands)).await {
+            Ok(answers) => {
+                for (request, answer) in batch.drain(..).zip(answers.0) {
+                    // A caller that went away does not need the answer.
+                    let _ = request.reply.send(answer.map_err(SubmitError::from));
+                }
+            }
+            Err(error @ ProposeError::Fatal(_)) => return Err(error.into()),
+            Err(error) => {
+                for request in batch.drain(..) {
+                    // Nor this one.
+                    let _ = request.reply.send(Err(SubmitError::Cluster(error.clone())));
+                }
+            }
         }
     }
-    Ok(())
-}
-
-async fn durable<R: Runtime>(mut store: Store, commands: Vec<Command>) -> Result<Store, StoreError> {
-    R::blocking(move || store.append(&commands).map(|()| store)).await
-}
-
-type Answer = (oneshot::Sender<Result<Revision, Refusal>>, Result<Revision, Refusal>);
-
-fn apply(state: &mut State, request: Request) -> Answer {
-    let answer = state.apply(&request.command);
-    (request.reply, answer)
 }

@@ -5,9 +5,11 @@ use super::banner::{Listening, banner};
 use super::config::Config;
 use super::serving::{self, Encrypted, Serving, Stopping};
 use crate::api::{self, auth};
-use crate::controller::{self, Handle, SubmitError};
+use crate::cluster::MemberConfig;
+use crate::cluster::member::SNAPSHOT_EVERY;
+use crate::controller::{self, CoreError, Handle, Started, SubmitError};
 use crate::runtime::{HostDisk, Runtime, Tokio};
-use crate::store::{SNAPSHOT_EVERY, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tls::{self, Authority, AuthorityError};
 use selvedge_core::nib::Command;
 use std::future::Future;
@@ -65,7 +67,7 @@ pub enum DaemonError {
     Admin(#[from] SubmitError),
     /// The disk failed while running.
     #[error("stopping, since nobody knows what is durable: {0}")]
-    Disk(StoreError),
+    Disk(CoreError),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
@@ -80,11 +82,14 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     make_directory(directory)?;
     // First of all, since it is what a second instance is refused by.
     let store_error = |why| DaemonError::Store { path: directory.clone(), why };
-    let (store, nib) = Store::open(&HostDisk(directory.clone()), SNAPSHOT_EVERY).map_err(store_error)?;
+    let store = Store::open(&HostDisk(directory.clone())).map_err(store_error)?;
     let (authority, _) = Authority::open(directory)?;
     let addresses = local_addresses();
     let credentials = authority.controller(&certificate_names(&config.names), &addresses)?;
-    let (handle, core) = controller::run::<Tokio>(store, nib);
+    let node_uuid = Uuid::from_bytes(authority.fingerprint().head());
+    let config_of_member = MemberConfig::alone(node_uuid, SNAPSHOT_EVERY);
+    let started = controller::start::<Tokio>(store, &config_of_member).await.map_err(DaemonError::Disk)?;
+    let Started { handle, core, .. } = started;
     let stopping = Stopping::default();
     let ended = stopping.clone();
     let (failed, failure) = tokio::sync::oneshot::channel();
@@ -98,7 +103,6 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
 
     let password = directory.join(PASSWORD_FILE);
     make_admin(&handle, &password).await?;
-    let node_uuid = Uuid::from_bytes(authority.fingerprint().head());
     let (listening, api_ended) = listen(&config, &handle, &credentials, node_uuid, &stopping).await?;
     announce(&banner(&config, &listening, reachable(&addresses), &password));
     tokio::select! {

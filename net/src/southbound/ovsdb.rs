@@ -452,10 +452,13 @@ fn observation(nib: &Nib, node: Uuid, seen: BTreeMap<String, ObservedVif>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::MemberConfig;
+    use crate::cluster::member::SNAPSHOT_EVERY;
     use crate::controller;
+    use crate::controller::Started;
     use crate::ovsdb::codec::{self, Decoder, Message};
     use crate::runtime::{HostDisk, Tokio};
-    use crate::store::{SNAPSHOT_EVERY, Store};
+    use crate::store::Store;
     use selvedge_core::addr::Mac;
     use selvedge_core::nib::Object;
     use serde_json::json;
@@ -509,9 +512,9 @@ mod tests {
     #[tokio::test]
     async fn a_silent_switch_is_configured_after_its_first_answer() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (store, nib) =
-            Store::open(&HostDisk(directory.path().to_path_buf()), SNAPSHOT_EVERY).expect("an empty store");
-        let (handle, core) = controller::run::<Tokio>(store, nib);
+        let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
+        let config = MemberConfig::alone(Uuid::from_u128(1), SNAPSHOT_EVERY);
+        let Started { handle, core, .. } = controller::start::<Tokio>(store, &config).await.expect("it starts");
         Tokio::spawn("core", async move { core.await.expect("the store works") });
         let node = Uuid::from_u128(1);
         let config = serde_json::from_value(json!({})).expect("a transport node");

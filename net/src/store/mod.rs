@@ -1,33 +1,45 @@
-//! The embedded store: the log of commands and a snapshot of the NIB, in one redb file.
+//! The store of a member: its part of the replicated log and a snapshot of the NIB, in one redb file.
 //!
-//! A batch of commands is durable before any of it is applied: [`Store::append`] is one commit, however many
-//! commands it holds. Replaying the log over the snapshot gives the NIB again, since applying is deterministic.
+//! Entries are durable before they count: [`Store::append`] is one commit, however many entries it gets. Applying the log
+//! over the snapshot gives the NIB again, since applying is deterministic.
 //!
 //! Records are JSON behind a format version byte, the same types that the northbound API speaks. It is larger than
 //! a packed encoding, but it describes itself: the next release reads what this one wrote, fields may be added with
 //! defaults, and an operator can read what is on the disk.
 //!
-//! Start at [`Store::open`].
+//! Everything here blocks; whoever is in a hurry asks the runtime to have it done elsewhere. Start at [`Store::open`].
 
 mod backend;
+mod earlier;
 
+use crate::cluster::types::{Entry, LogId, SnapshotMeta, Vote};
 use crate::runtime::{Disk, DiskFile};
 use backend::Backend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use selvedge_core::ids::Revision;
-use selvedge_core::nib::{Command, Nib};
+use openraft::entry::RaftEntry;
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use selvedge_core::nib::Nib;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
-/// The format of log records and snapshots.
+/// The format of records.
 const FORMAT: u8 = 1;
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "nib.redb";
-/// How often the daemon takes a snapshot; see [`Store::open`].
-pub const SNAPSHOT_EVERY: u64 = 20_000;
 
-const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-const SNAPSHOT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshot");
+/// Entries of the log, by index.
+const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+/// What a member must remember of itself.
+const MEMBER: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("member");
+/// Snapshots.
+const SNAPSHOTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshots");
 const LATEST: &str = "latest";
+const VOTE: &str = "vote";
+const COMMITTED: &str = "committed";
+const PURGED: &str = "purged";
 
 /// Why the store cannot be used. After any of these the process must stop: what is durable is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -63,21 +75,31 @@ fn redb<E: Into<redb::Error>>(error: E) -> StoreError {
     StoreError::Database(error.into())
 }
 
-/// The log and the snapshot.
-pub struct Store {
-    database: Database,
-    last: Revision,
-    snapshot_at: Revision,
-    snapshot_every: u64,
+/// The NIB at some entry of the log.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Which entry, and who is a member then.
+    pub meta: SnapshotMeta,
+    /// The NIB.
+    pub nib: Nib,
+}
+
+/// The log and the snapshot. Clones are the same.
+#[derive(Clone)]
+pub struct Store(Arc<Database>);
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
 }
 
 impl Store {
-    /// Opens the store of a data directory, or makes an empty one, and replays it. After `snapshot_every` commands it
-    /// wants a snapshot, and the log before that is dropped.
+    /// Opens the store of a data directory, or makes it.
     ///
     /// # Errors
-    /// If the file is in use, unreadable, damaged, or of a later release.
-    pub fn open(disk: &impl Disk, snapshot_every: u64) -> Result<(Store, Nib), StoreError> {
+    /// If the disk fails, another process has the file, or a record in it is damaged or of a later release.
+    pub fn open<D: Disk>(disk: &D) -> Result<Store, StoreError> {
         let file = disk.open(FILE_NAME).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => StoreError::InUse,
             _ => StoreError::Open(error),
@@ -86,60 +108,184 @@ impl Store {
         let database = Database::builder().create_with_backend(Backend(file)).map_err(redb)?;
         disk.sync_names().map_err(StoreError::Open)?;
         let transaction = database.begin_write().map_err(redb)?;
-        transaction.open_table(LOG).map_err(redb)?;
-        transaction.open_table(SNAPSHOT).map_err(redb)?;
+        transaction.open_table(ENTRIES).map_err(redb)?;
+        transaction.open_table(MEMBER).map_err(redb)?;
+        transaction.open_table(SNAPSHOTS).map_err(redb)?;
+        earlier::upgrade(&transaction)?;
         transaction.commit().map_err(redb)?;
-        let (snapshot_at, nib) = replay(&database)?;
-        Ok((Store { database, last: nib.revision(), snapshot_at, snapshot_every }, nib))
+        let store = Store(Arc::new(database));
+        // What is damaged is found now, and not when it is needed.
+        store.entries(..)?;
+        store.vote()?;
+        Ok(store)
     }
 
-    /// Makes commands durable, at the revisions after the last.
+    fn write<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut transaction = self.0.begin_write().map_err(redb)?;
+        transaction.set_durability(durability).map_err(redb)?;
+        let result = work(&transaction)?;
+        transaction.commit().map_err(redb)?;
+        Ok(result)
+    }
+
+    /// Makes entries durable.
     ///
     /// # Errors
-    /// If the disk fails; whether the commands are durable is unknown then.
-    pub fn append(&mut self, commands: &[Command]) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write().map_err(redb)?;
-        {
-            let mut log = transaction.open_table(LOG).map_err(redb)?;
-            for (revision, command) in (self.last.0 + 1..).zip(commands) {
-                log.insert(revision, encode(command).as_slice()).map_err(redb)?;
+    /// If the disk fails; whether the entries are durable is unknown then.
+    pub fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| {
+            let mut table = transaction.open_table(ENTRIES).map_err(redb)?;
+            for entry in entries {
+                table.insert(entry.log_id.index, encode(entry).as_slice()).map_err(redb)?;
             }
-        }
-        transaction.commit().map_err(redb)?;
-        self.last.0 += commands.len() as u64;
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// The revision of the latest snapshot, from which the log goes on; 0 if there is none.
-    pub fn snapshot_revision(&self) -> Revision {
-        self.snapshot_at
-    }
-
-    /// Whether the log has grown enough for a snapshot.
-    pub fn wants_snapshot(&self) -> bool {
-        self.last.0 - self.snapshot_at.0 >= self.snapshot_every
-    }
-
-    /// Stores the NIB as of the last command, and drops the log before it.
+    /// Entries of the log, those that there are.
     ///
-    /// # Panics
-    /// If the NIB is of another revision.
+    /// # Errors
+    /// If the disk fails, or an entry is damaged.
+    pub fn entries(&self, range: impl RangeBounds<u64>) -> Result<Vec<Entry>, StoreError> {
+        let transaction = self.0.begin_read().map_err(redb)?;
+        let table = transaction.open_table(ENTRIES).map_err(redb)?;
+        let bounds: (Bound<u64>, Bound<u64>) = (range.start_bound().cloned(), range.end_bound().cloned());
+        let entry = |found: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), _>| {
+            let (index, record) = found.map_err(redb)?;
+            let what = format!("log entry {}", index.value());
+            let entry: Entry = decode(&what, record.value())?;
+            if entry.log_id.index != index.value() {
+                let why = format!("it says to be entry {}", entry.log_id.index);
+                return Err(StoreError::Damaged { what, why });
+            }
+            Ok(entry)
+        };
+        table.range(bounds).map_err(redb)?.map(entry).collect()
+    }
+
+    /// The place of the last entry; that up to which entries were purged if there is none.
+    ///
+    /// # Errors
+    /// If the disk fails, or the entry is damaged.
+    pub fn last(&self) -> Result<Option<LogId>, StoreError> {
+        let transaction = self.0.begin_read().map_err(redb)?;
+        let table = transaction.open_table(ENTRIES).map_err(redb)?;
+        match table.last().map_err(redb)? {
+            Some((index, record)) => {
+                let entry: Entry = decode(&format!("log entry {}", index.value()), record.value())?;
+                Ok(Some(entry.log_id()))
+            }
+            None => self.purged(),
+        }
+    }
+
+    /// Drops all entries after a place; all of them if it is none.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn snapshot(&mut self, nib: &Nib) -> Result<(), StoreError> {
-        assert_eq!(nib.revision(), self.last, "the snapshot is of the last command");
-        let transaction = self.database.begin_write().map_err(redb)?;
-        {
-            let mut snapshots = transaction.open_table(SNAPSHOT).map_err(redb)?;
-            snapshots.insert(LATEST, encode(nib).as_slice()).map_err(redb)?;
-            let mut log = transaction.open_table(LOG).map_err(redb)?;
-            log.retain_in(..=self.last.0, |_, _| false).map_err(redb)?;
-        }
-        transaction.commit().map_err(redb)?;
-        self.snapshot_at = self.last;
-        Ok(())
+    pub fn truncate_after(&self, last: Option<LogId>) -> Result<(), StoreError> {
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.index));
+        self.write(Durability::Immediate, |transaction| {
+            let mut table = transaction.open_table(ENTRIES).map_err(redb)?;
+            table.retain_in::<u64, _>((from, Bound::Unbounded), |_, _| false).map_err(redb)
+        })
     }
+
+    /// Drops all entries up to a place, which a snapshot has.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn purge(&self, up_to: LogId) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| {
+            let mut table = transaction.open_table(ENTRIES).map_err(redb)?;
+            table.retain_in(..=up_to.index, |_, _| false).map_err(redb)?;
+            remember(transaction, PURGED, &up_to)
+        })
+    }
+
+    /// Up to where entries were purged.
+    ///
+    /// # Errors
+    /// If the disk fails, or the record is damaged.
+    pub fn purged(&self) -> Result<Option<LogId>, StoreError> {
+        self.remembered(PURGED)
+    }
+
+    /// Makes durable whom the member grants leadership.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn save_vote(&self, vote: &Vote) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| remember(transaction, VOTE, vote))
+    }
+
+    /// Whom the member grants leadership.
+    ///
+    /// # Errors
+    /// If the disk fails, or the record is damaged.
+    pub fn vote(&self) -> Result<Option<Vote>, StoreError> {
+        self.remembered(VOTE)
+    }
+
+    /// Notes up to where entries are known to be agreed upon. It is durable with whatever is made durable next: lost, it is
+    /// learned again.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn save_committed(&self, committed: Option<LogId>) -> Result<(), StoreError> {
+        self.write(Durability::None, |transaction| remember(transaction, COMMITTED, &committed))
+    }
+
+    /// Up to where entries were known to be agreed upon.
+    ///
+    /// # Errors
+    /// If the disk fails, or the record is damaged.
+    pub fn committed(&self) -> Result<Option<LogId>, StoreError> {
+        Ok(self.remembered::<Option<LogId>>(COMMITTED)?.flatten())
+    }
+
+    /// Stores a snapshot, in place of the one before.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| save_snapshot(transaction, snapshot))
+    }
+
+    /// The latest snapshot.
+    ///
+    /// # Errors
+    /// If the disk fails, or it is damaged.
+    pub fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        let transaction = self.0.begin_read().map_err(redb)?;
+        let table = transaction.open_table(SNAPSHOTS).map_err(redb)?;
+        let Some(record) = table.get(LATEST).map_err(redb)? else { return Ok(None) };
+        let Snapshot { meta, nib } = decode("snapshot", record.value())?;
+        Ok(Some(Snapshot { meta, nib: nib.reindexed() }))
+    }
+
+    fn remembered<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let transaction = self.0.begin_read().map_err(redb)?;
+        let table = transaction.open_table(MEMBER).map_err(redb)?;
+        let record = table.get(name).map_err(redb)?;
+        record.map(|record| decode(&format!("member's record {name}"), record.value())).transpose()
+    }
+}
+
+fn remember(transaction: &WriteTransaction, name: &str, record: &impl Serialize) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(MEMBER).map_err(redb)?;
+    table.insert(name, encode(record).as_slice()).map_err(redb)?;
+    Ok(())
+}
+
+fn save_snapshot(transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(SNAPSHOTS).map_err(redb)?;
+    table.insert(LATEST, encode(snapshot).as_slice()).map_err(redb)?;
+    Ok(())
 }
 
 /// Writes what a file holds once more, and syncs it.
@@ -160,37 +306,13 @@ fn write_again(file: &impl DiskFile) -> io::Result<()> {
     if length > 0 { file.sync() } else { Ok(()) }
 }
 
-fn replay(database: &Database) -> Result<(Revision, Nib), StoreError> {
-    let transaction = database.begin_read().map_err(redb)?;
-    let snapshots = transaction.open_table(SNAPSHOT).map_err(redb)?;
-    let mut nib = match snapshots.get(LATEST).map_err(redb)? {
-        Some(record) => decode::<Nib>("snapshot", record.value())?.reindexed(),
-        None => Nib::default(),
-    };
-    let snapshot_at = nib.revision();
-    let log = transaction.open_table(LOG).map_err(redb)?;
-    for entry in log.iter().map_err(redb)? {
-        let (revision, record) = entry.map_err(redb)?;
-        let revision = revision.value();
-        let what = format!("log record of revision {revision}");
-        if revision != nib.revision().0 + 1 {
-            let why = format!("it follows revision {}", nib.revision());
-            return Err(StoreError::Damaged { what, why });
-        }
-        let command: Command = decode(&what, record.value())?;
-        // A refusal was a refusal then, too: it changed nothing but the revision.
-        let _refused_again = nib.apply(&command);
-    }
-    Ok((snapshot_at, nib))
-}
-
-fn encode(record: &impl serde::Serialize) -> Vec<u8> {
+fn encode(record: &impl Serialize) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     serde_json::to_writer(&mut bytes, record).expect("our own types always serialise, and memory takes them");
     bytes
 }
 
-fn decode<T: serde::de::DeserializeOwned>(what: &str, record: &[u8]) -> Result<T, StoreError> {
+fn decode<T: DeserializeOwned>(what: &str, record: &[u8]) -> Result<T, StoreError> {
     let damaged = |why: String| StoreError::Damaged { what: what.to_string(), why };
     let (format, body) = record.split_first().ok_or_else(|| damaged("it is empty".into()))?;
     match *format {
@@ -201,69 +323,4 @@ fn decode<T: serde::de::DeserializeOwned>(what: &str, record: &[u8]) -> Result<T
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::HostDisk;
-    use selvedge_core::nib::{Common, Object, TransportZone};
-    use uuid::Uuid;
-
-    fn zone(n: u128) -> Command {
-        let common = Common { display_name: Some(format!("zone {n}")), tags: Vec::new() };
-        Command::Create { uuid: Uuid::from_u128(n), object: Object::TransportZone(TransportZone { common }) }
-    }
-
-    fn directory() -> (tempfile::TempDir, HostDisk) {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let disk = HostDisk(dir.path().to_path_buf());
-        (dir, disk)
-    }
-
-    #[test]
-    fn what_was_appended_is_there_after_reopening() {
-        let (_dir, disk) = directory();
-        let (mut store, mut nib) = Store::open(&disk, SNAPSHOT_EVERY).expect("an empty store");
-        let commands = [zone(1), zone(2), zone(1)];
-        store.append(&commands).expect("durable");
-        let refused = commands.iter().filter(|command| nib.apply(command).is_err()).count();
-        assert_eq!(refused, 1, "the second zone 1 exists already");
-        drop(store);
-        let (_, again) = Store::open(&disk, SNAPSHOT_EVERY).expect("the same store");
-        assert_eq!(again, nib);
-        assert_eq!(again.revision(), Revision(3));
-    }
-
-    #[test]
-    fn a_snapshot_replaces_the_log() {
-        let (_dir, disk) = directory();
-        let (mut store, mut nib) = Store::open(&disk, SNAPSHOT_EVERY).expect("an empty store");
-        store.append(&[zone(1)]).expect("durable");
-        nib.apply(&zone(1)).expect("lawful");
-        store.snapshot(&nib).expect("durable");
-        store.append(&[zone(2)]).expect("durable");
-        nib.apply(&zone(2)).expect("lawful");
-        drop(store);
-        let (store, again) = Store::open(&disk, SNAPSHOT_EVERY).expect("the same store");
-        assert_eq!(again, nib);
-        assert_eq!(store.snapshot_at, Revision(1));
-    }
-
-    #[test]
-    fn a_second_opener_is_refused_in_words() {
-        let (_dir, disk) = directory();
-        let first = Store::open(&disk, SNAPSHOT_EVERY).expect("an empty store");
-        let error = Store::open(&disk, SNAPSHOT_EVERY).err().expect("refused").to_string();
-        assert!(error.contains("another controller runs on this data directory"), "{error}");
-        drop(first);
-    }
-
-    #[test]
-    fn damage_and_later_formats_are_named() {
-        let check = |record: &[u8], want: &str| {
-            let error = decode::<Command>("log record of revision 7", record).expect_err("refused").to_string();
-            assert!(error.contains(want), "{error}");
-        };
-        check(&[], "log record of revision 7 is damaged: it is empty");
-        check(&[9, b'{'], "has format 9, and this release reads up to 1");
-        check(&[1, b'{'], "is damaged: EOF");
-    }
-}
+mod tests;

@@ -4,7 +4,8 @@
 
 use super::client::USER;
 use selvedge_core::nib::Command;
-use selvedge_net::controller::{self, Handle};
+use selvedge_net::cluster::MemberConfig;
+use selvedge_net::controller::{self, Handle, Started};
 use selvedge_net::daemon::serving::{self, Serving, Stopping};
 use selvedge_net::runtime::{Disk, Runtime};
 use selvedge_net::store::Store;
@@ -18,6 +19,9 @@ pub const API_PORT: u16 = 80;
 pub const OVSDB_PORT: u16 = 6640;
 /// Where OpenFlow listens.
 pub const OPENFLOW_PORT: u16 = 6653;
+
+/// The controller's name.
+const CONTROLLER_UUID: Uuid = Uuid::from_u128(1);
 
 /// The hash of the simulated clients' password: with the smallest parameters, since what it costs to guess is tested
 /// elsewhere. The parameters are part of the hash, so the code that checks it is the same.
@@ -68,12 +72,16 @@ pub async fn software<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_ev
 }
 
 async fn live<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64, window: &Window) -> String {
-    let (store, nib) = match Store::open(&disk, snapshot_every) {
+    let store = match Store::open(&disk) {
         Ok(opened) => opened,
         Err(error) => return format!("cannot start: {error}"),
     };
-    window.lock().from_snapshot = store.snapshot_revision().0 > 0;
-    let (handle, core) = controller::run::<R>(store, nib);
+    let config = MemberConfig::alone(CONTROLLER_UUID, snapshot_every);
+    let Started { handle, core, from_snapshot, .. } = match controller::start::<R>(store, &config).await {
+        Ok(started) => started,
+        Err(error) => return format!("cannot start: {error}"),
+    };
+    window.lock().from_snapshot = from_snapshot;
     let (failed, failure) = tokio::sync::oneshot::channel();
     R::spawn("core", async move {
         if let Err(error) = core.await {
@@ -94,7 +102,7 @@ async fn live<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64
         ovsdb_tcp: Some(at(OVSDB_PORT)),
         openflow_tcp: Some(at(OPENFLOW_PORT)),
         server: "NVP/4.2.1.35000",
-        node_uuid: Uuid::from_u128(1),
+        node_uuid: CONTROLLER_UUID,
     };
     if let Err(error) = serving::serve::<R>(&handle, &serving, &Stopping::default()).await {
         return format!("cannot serve: {error}");
