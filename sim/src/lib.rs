@@ -2,6 +2,7 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`cluster`] | clusters of controllers, without switches |
 //! | [`disk`] | disks that lose, tear and fail |
 //! | [`guest`] | hosts behind interfaces, honest and not |
 //! | [`logical`] | the oracle: the logical network as it is specified |
@@ -14,6 +15,7 @@
 //! | [`world`] | our world: one thread, its own time, everything from a seed |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
+pub mod cluster;
 pub mod disk;
 pub mod fabric;
 pub mod guest;

@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::machine::Machine;
 use super::peer::{Own, Peer, Peers, Unanswered};
-use super::types::{Answers, Batch, FIRST_MEMBER, MemberId, Types};
+use super::types::{Answers, Batch, FIRST_MEMBER, LogId, MemberId, Types};
 use super::wire::{self, Ask, Denied, Envelope, Said};
 use crate::controller::Handle;
 use crate::runtime::{Accepted, Listener, Moment, Runtime};
@@ -62,6 +62,9 @@ impl MemberConfig {
             max_in_snapshot_log_to_keep: 0,
             purge_batch_size: 1,
             enable_pre_vote: Some(true),
+            // A leader that starts again would lead in its old term, without the blank entry that tells a new leader what was
+            // agreed upon: it could read less than it had promised before.
+            enable_leader_restore: Some(false),
             ..Config::default()
         }
     }
@@ -137,19 +140,57 @@ impl<R: Runtime> Member<R> {
         Ok(Member { raft, own, ttl })
     }
 
-    /// Waits until the state has all that the cluster had agreed upon when it was asked.
+    /// Waits until this member's state has all that the cluster had agreed upon when it was asked: what is read from it then
+    /// is not older than anything that was promised before.
     ///
     /// # Errors
-    /// If there is no leader by the deadline, or the member is stopping.
+    /// If the leader does not confirm it by the deadline, or the member is stopping.
     pub async fn catch_up(&self, deadline: Moment) -> Result<(), ProposeError> {
         loop {
-            match self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-                Ok(_) => return Ok(()),
-                Err(RaftError::Fatal(error)) => return Err(fatal::<R>(&error)),
-                Err(RaftError::APIError(_)) if R::now() >= deadline => return Err(ProposeError::NoLeader),
-                Err(RaftError::APIError(_)) => R::sleep(LOOK_AGAIN).await,
+            let asked = R::before(deadline, self.read_index(deadline)).await;
+            match asked.unwrap_or(Ok(None))? {
+                Some(index) => return self.applied(index, deadline).await,
+                None if R::now() >= deadline => return Err(ProposeError::NoLeader),
+                None => R::sleep(LOOK_AGAIN).await,
             }
         }
+    }
+
+    /// Up to where the leader, which still leads, knows entries to be agreed upon; none if it did not say.
+    async fn read_index(&self, deadline: Moment) -> Result<Option<LogId>, ProposeError> {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _)) => return Ok(Some(*read.log_id())),
+            Err(RaftError::Fatal(error)) => return Err(fatal::<R>(&error)),
+            Err(RaftError::APIError(_)) => {}
+        }
+        let metrics = self.metrics();
+        let leader = metrics.current_leader.filter(|leader| *leader != self.own.member);
+        let node = leader.and_then(|leader| metrics.membership_config.membership().get_node(&leader).cloned());
+        let Some((leader, node)) = leader.zip(node) else { return Ok(None) };
+        let ttl = deadline.saturating_sub(R::now());
+        match Peer::<R>::new(self.own, leader, &node).ask(Ask::ReadIndex, ttl).await {
+            Ok(Said::ReadIndex(log_id)) => Ok(Some(log_id)),
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Waits until entries up to a place are applied.
+    async fn applied(&self, log_id: LogId, deadline: Moment) -> Result<(), ProposeError> {
+        let mut metrics = self.raft.metrics();
+        let applied = async {
+            loop {
+                let (state, applied) = {
+                    let now = metrics.borrow_and_update();
+                    (now.running_state.clone(), now.last_applied)
+                };
+                state.map_err(|error| fatal::<R>(&error))?;
+                if applied >= Some(log_id) {
+                    return Ok(());
+                }
+                metrics.changed().await.map_err(|_| fatal::<R>(&Fatal::Stopped))?;
+            }
+        };
+        R::before(deadline, applied).await.unwrap_or(Err(ProposeError::NoLeader))
     }
 
     /// Has the cluster carry out commands, by way of the leader; what became of each.
@@ -263,6 +304,13 @@ impl<R: Runtime> Member<R> {
                 match self.raft.install_full_snapshot(vote, snapshot).await {
                     Ok(response) => Said::Snapshot(response),
                     Err(error) => failed(error.to_string()),
+                }
+            }
+            Ask::ReadIndex => {
+                match R::before(R::now() + self.ttl, self.raft.get_read_log_id(ReadPolicy::ReadIndex)).await {
+                    Some(Ok((read, _))) => Said::ReadIndex(*read.log_id()),
+                    Some(Err(RaftError::APIError(_))) | None => Said::Denied(Denied::NotLeader),
+                    Some(Err(RaftError::Fatal(error))) => failed(error.to_string()),
                 }
             }
             Ask::Propose(batch) => match R::before(R::now() + self.ttl, self.raft.client_write(batch)).await {

@@ -2,7 +2,7 @@
 //!
 //! Each question says of which cluster it is and for whom: an address may have come to somebody else. Start at [`Ask`].
 
-use super::types::{Answers, Batch, MemberId, SnapshotMeta, Types, Vote};
+use super::types::{Answers, Batch, LogId, MemberId, SnapshotMeta, Types, Vote};
 use crate::runtime::Runtime;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use selvedge_core::nib::Nib;
@@ -50,6 +50,8 @@ pub enum Ask<R: Runtime> {
         /// The NIB.
         nib: Box<Nib>,
     },
+    /// To the leader: up to where is everything agreed upon that was promised so far?
+    ReadIndex,
     /// To the leader: carry this out.
     Propose(Batch),
 }
@@ -64,6 +66,8 @@ pub enum Said<R: Runtime> {
     Vote(VoteResponse<Types<R>>),
     /// To [`Ask::Snapshot`].
     Snapshot(SnapshotResponse<Types<R>>),
+    /// To [`Ask::ReadIndex`].
+    ReadIndex(LogId),
     /// To [`Ask::Propose`].
     Done(Answers),
     /// Nothing was done.

@@ -40,6 +40,7 @@ const LATEST: &str = "latest";
 const VOTE: &str = "vote";
 const COMMITTED: &str = "committed";
 const PURGED: &str = "purged";
+const SNAPSHOT_AT: &str = "snapshot";
 
 /// Why the store cannot be used. After any of these the process must stop: what is durable is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -248,7 +249,8 @@ impl Store {
         Ok(self.remembered::<Option<LogId>>(COMMITTED)?.flatten())
     }
 
-    /// Stores a snapshot, in place of the one before.
+    /// Stores a snapshot in place of the one before, unless that is of a later entry: one that is made here may be overtaken
+    /// by one that comes from the leader, for which the log was purged already.
     ///
     /// # Errors
     /// If the disk fails.
@@ -283,9 +285,18 @@ fn remember(transaction: &WriteTransaction, name: &str, record: &impl Serialize)
 }
 
 fn save_snapshot(transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let at = snapshot.meta.last_log_id;
+    {
+        let member = transaction.open_table(MEMBER).map_err(redb)?;
+        let known = member.get(SNAPSHOT_AT).map_err(redb)?;
+        let known = known.map(|record| decode::<Option<LogId>>("place of the snapshot", record.value())).transpose()?;
+        if known.flatten() > at {
+            return Ok(());
+        }
+    }
     let mut table = transaction.open_table(SNAPSHOTS).map_err(redb)?;
     table.insert(LATEST, encode(snapshot).as_slice()).map_err(redb)?;
-    Ok(())
+    remember(transaction, SNAPSHOT_AT, &at)
 }
 
 /// Writes what a file holds once more, and syncs it.

@@ -60,6 +60,23 @@ fn entries_go_from_either_end() {
     assert!(store.entries(..).expect("read").is_empty());
 }
 
+/// Found by a seed: a follower's own snapshot was written after one that the leader had sent meanwhile, and the log up to
+/// that was gone.
+#[test]
+fn an_older_snapshot_does_not_replace_a_later_one() {
+    let (_dir, disk) = directory();
+    let store = Store::open(&disk).expect("an empty store");
+    let at = |index| {
+        let last_log_id = Some(entry(1, index, Batch::default()).log_id);
+        Snapshot { meta: SnapshotMeta { last_log_id, ..SnapshotMeta::default() }, nib: Nib::default() }
+    };
+    for (saved, kept) in [(7, 7), (5, 7), (7, 7), (9, 9)] {
+        store.save_snapshot(&at(saved)).expect("durable");
+        let found = store.snapshot().expect("read").expect("there is one");
+        assert_eq!(found.meta.last_log_id, at(kept).meta.last_log_id);
+    }
+}
+
 #[test]
 fn a_second_opener_is_refused_in_words() {
     let (_dir, disk) = directory();

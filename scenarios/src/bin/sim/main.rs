@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `many` | many runs on all cores, with a progress line and a summary |
 //! | `one` | one run, with a capture and a timeline if wanted; shrinking |
+//! | `cluster` | clusters of controllers, without switches |
 //! | `bench` | how much faster than real time a world is |
 //! | `same` | whether two processes see the same |
 //! | `planted` | whether bugs planted on purpose are found |
@@ -13,6 +14,7 @@
 #![allow(clippy::disallowed_methods, reason = "how long a run takes is told to people, and decides nothing")]
 
 mod bench;
+mod cluster;
 mod many;
 mod one;
 mod planted;
@@ -50,6 +52,8 @@ enum Verb {
     },
     /// Play one story, or all of them
     Scenario(many::Scenario),
+    /// Play clusters of controllers, without switches, under everything that hosts, disks and networks can do
+    Cluster(cluster::Cluster),
     /// Play seeds in two processes, and name the first event in which they differ
     Determinism(same::Determinism),
     /// How much faster than real time a world is, on one core
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Verb::List { json } => many::list(json),
         Verb::Scenario(scenario) => scenario.go(),
         Verb::Determinism(determinism) => determinism.go(),
+        Verb::Cluster(cluster) => cluster.go(),
         Verb::Bench(bench) => bench.go(),
         Verb::Planted(planted) => planted.go(),
         Verb::Trace { seed, to } => same::trace(seed, &to),

@@ -81,7 +81,7 @@ impl Replay {
 }
 
 /// Writes what is logged to a file while `work` goes on.
-fn with_timeline<T>(file: &Path, filter: &str, work: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
+pub fn with_timeline<T>(file: &Path, filter: &str, work: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
     let to = fs::File::create(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
     let subscriber = tracing_subscriber::fmt()

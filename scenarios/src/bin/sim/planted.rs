@@ -99,11 +99,16 @@ impl Planted {
             run(Command::new("git").arg("apply").arg(&patch).current_dir(copy.0.path()))?;
             eprintln!("{name}: building");
             let built = copy.build(&top.join("target/planted"))?;
-            let found = copy.play(&built, self.seeds)?;
+            let found = copy.play(&built, is_of_cluster(&name), self.seeds)?;
             all.push(self.said(Found { name, about, found }));
         }
         Ok(all)
     }
+}
+
+/// Whether a bug is one that clusters without switches are to find.
+fn is_of_cluster(name: &str) -> bool {
+    name.starts_with("cluster_")
 }
 
 /// A copy of the sources, gone when it is dropped.
@@ -129,9 +134,10 @@ impl Copy {
     }
 
     /// Plays seeds until one fails; which, and what it said.
-    fn play(&self, sim: &Path, seeds: u64) -> Result<Option<(u64, String)>, Box<dyn Error>> {
+    fn play(&self, sim: &Path, clusters: bool, seeds: u64) -> Result<Option<(u64, String)>, Box<dyn Error>> {
         let mut command = Command::new(sim);
-        command.args(["run", "--first", "--shrink", "0", "--json", "--seeds", &seeds.to_string()]);
+        command.args(if clusters { &["cluster"][..] } else { &["run", "--shrink", "0"] });
+        command.args(["--first", "--json", "--seeds", &seeds.to_string()]);
         let output = command.current_dir(self.0.path()).output()?;
         let said: serde_json::Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;

@@ -30,8 +30,13 @@ pub(crate) struct Draw(ChaCha8Rng);
 impl Draw {
     /// From a seed.
     fn of(seed: u64) -> Draw {
+        Draw::of_stream(seed, STREAM)
+    }
+
+    /// From one of a seed's streams.
+    pub(crate) fn of_stream(seed: u64, stream: u64) -> Draw {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(STREAM);
+        rng.set_stream(stream);
         Draw(rng)
     }
 

@@ -1,0 +1,175 @@
+//! A member's process: the code that ships, on the world's runtime and disk, and clients that live beside it.
+//!
+//! Start at [`software`]; what the harness sees of it is a [`Window`].
+
+use super::history::{History, Written, digest};
+use crate::world::time_on_this_thread;
+use selvedge_core::nib::{Command, Common, Nib, Object, TransportZone};
+use selvedge_net::cluster::{Member, MemberConfig, ProposeError};
+use selvedge_net::controller::{self, Handle, Started, SubmitError};
+use selvedge_net::runtime::{Disk, Runtime};
+use selvedge_net::store::Store;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// So long a client waits for a read.
+const READ_MAX: Duration = Duration::from_secs(5);
+
+/// What one sees of a member from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The term it is in.
+    pub term: u64,
+    /// Who leads in that term, as far as it knows.
+    pub leader: Option<u64>,
+    /// Up to which entry it has applied the log.
+    pub applied: Option<u64>,
+}
+
+type Look = Box<dyn Fn() -> View + Send>;
+
+/// What the harness sees of a member, through all its lives. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Window(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    up: Option<(Handle, Look)>,
+    ended: Option<String>,
+    boots: u64,
+}
+
+impl Window {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().expect("no holder panics")
+    }
+
+    /// What it looks like, while it is up.
+    pub fn view(&self) -> Option<View> {
+        self.lock().up.as_ref().map(|(_, look)| look())
+    }
+
+    /// What it holds, while it is up.
+    pub fn nib(&self) -> Option<Nib> {
+        self.lock().up.as_ref().map(|(handle, _)| handle.read(|state| state.nib.clone()))
+    }
+
+    /// Why its process ended by itself, if it did; said once.
+    pub fn take_ended(&self) -> Option<String> {
+        self.lock().ended.take()
+    }
+
+    /// How often it came up.
+    pub fn boots(&self) -> u64 {
+        self.lock().boots
+    }
+
+    /// Its process is gone.
+    pub fn close(&self) {
+        let mut seen = self.lock();
+        (seen.up, seen.ended) = (None, None);
+    }
+}
+
+/// What a member is given.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// As the cluster knows it.
+    pub config: MemberConfig,
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// How many clients it has.
+    pub clients: usize,
+    /// The most milliseconds between two requests of one.
+    pub think_ms: u64,
+    /// Clients stop then, by the world's time.
+    pub until: Duration,
+}
+
+/// What runs on a member's host. It ends when the member cannot start or its disk fails.
+pub async fn software<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<History>>, window: Window) {
+    let ended = live::<R, D>(place, disk, history, &window).await;
+    let mut seen = window.lock();
+    (seen.up, seen.ended) = (None, Some(ended));
+}
+
+async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<History>>, window: &Window) -> String {
+    let store = match Store::open(&disk) {
+        Ok(store) => store,
+        Err(error) => return format!("cannot start: {error}"),
+    };
+    let Started { handle, member, core, .. } = match controller::start::<R>(store, &place.config).await {
+        Ok(started) => started,
+        Err(error) => return format!("cannot start: {error}"),
+    };
+    match R::listen(place.at).await {
+        Ok(listener) => R::spawn("members", member.clone().serve(listener)),
+        Err(error) => return format!("cannot listen: {error}"),
+    }
+    for _ in 0..place.clients {
+        let client = client(place.clone(), handle.clone(), member.clone(), history.clone());
+        R::spawn("client", client);
+    }
+    let look = {
+        let member = member.clone();
+        Box::new(move || {
+            let metrics = member.metrics();
+            let applied = metrics.last_applied.map(|applied| applied.index);
+            View { term: metrics.current_term, leader: metrics.current_leader, applied }
+        })
+    };
+    {
+        let mut seen = window.lock();
+        seen.up = Some((handle, look));
+        seen.boots += 1;
+    }
+    match core.await {
+        Ok(()) => "stopped".to_string(),
+        Err(error) => format!("stopped: {error}"),
+    }
+}
+
+fn draw<R: Runtime>(below: u64) -> u64 {
+    let mut bytes = [0; 8];
+    R::random(&mut bytes);
+    u64::from_le_bytes(bytes) % below.max(1)
+}
+
+/// Writes and reads, one after the other, for as long as its host lives.
+async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, history: Arc<Mutex<History>>) {
+    let lock = || history.lock().expect("no holder panics");
+    loop {
+        R::sleep(Duration::from_millis(1 + draw::<R>(place.think_ms))).await;
+        let began = time_on_this_thread();
+        if began >= place.until {
+            return;
+        }
+        if draw::<R>(3) == 0 {
+            if member.catch_up(R::now() + READ_MAX).await.is_ok() {
+                let (revision, digest) = handle.read(|state| {
+                    let revision = state.nib.revision().0;
+                    (revision, digest(&state.nib, revision))
+                });
+                tracing::debug!(member = place.config.id, revision, ?began, "a read ended");
+                lock().read(place.config.id, (began, time_on_this_thread()), revision, digest);
+            }
+            continue;
+        }
+        let mut name = [0; 16];
+        R::random(&mut name);
+        let name = Uuid::from_bytes(name);
+        let number = lock().write(place.config.id, began, name);
+        let object = Object::TransportZone(TransportZone { common: Common::default() });
+        let ended = match handle.submit(Command::Create { uuid: name, object }).await {
+            Ok(revision) => Written::At(revision.0),
+            Err(SubmitError::Cluster(ProposeError::NoLeader)) => Written::NotDone,
+            Err(SubmitError::Cluster(_) | SubmitError::Stopped(_)) => Written::Unknown,
+            // Names are used once: a refusal says that the write was done twice, and the judge sees both.
+            Err(SubmitError::Refused(_)) => Written::Unknown,
+        };
+        tracing::debug!(member = place.config.id, ?ended, ?began, "a write ended");
+        lock().written(time_on_this_thread(), number, ended);
+    }
+}

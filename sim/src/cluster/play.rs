@@ -1,0 +1,406 @@
+//! Plays a plan: boots members, lets trouble begin and end, looks at members meanwhile, and asks for what must hold when
+//! all is well again. Start at [`in_our_world`].
+
+use super::history::{Counts, History};
+use super::member::{Place, View, Window, software};
+use super::plan::{ClusterPlan, DiskTrouble, Seat, Trouble};
+use crate::disk::SimDisk;
+use crate::oracles::Violation;
+use crate::run::finish;
+use crate::stage::{Path, Stage, Stop};
+use crate::world::{World, WorldRuntime, words};
+use selvedge_core::nib::Nib;
+use selvedge_net::cluster::MemberConfig;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Where members listen for each other.
+const PORT: u16 = 7440;
+/// Members are looked at so often.
+const LOOK: Duration = Duration::from_millis(100);
+/// A member whose disk failed is started again after this, by whoever runs it.
+const RESTART: Duration = Duration::from_secs(2);
+/// So long a healed cluster may take until all members hold the same and take writes.
+const CONVERGE_MAX: Duration = Duration::from_secs(60);
+/// Clients go on for so long after all trouble has ended: then writes must succeed.
+const AFTERWARDS: Duration = Duration::from_secs(15);
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ClusterReport {
+    /// The seed.
+    pub seed: u64,
+    /// What must never be was.
+    pub violations: Vec<Violation>,
+    /// Hash of everything that happened.
+    pub hash: u64,
+    /// How much time passed in the world.
+    pub simulated: Duration,
+    /// How long after the last request all members held the same.
+    pub converged_after: Option<Duration>,
+    /// What clients were told.
+    pub clients: Counts,
+    /// Terms that had a leader.
+    pub leaders: u64,
+    /// Starts of members after the first.
+    pub recoveries: u64,
+    /// Of those, after power was lost.
+    pub power_losses: u64,
+    /// Times a member stopped since its disk failed.
+    pub disk_stops: u64,
+    /// How often each kind of trouble was applied.
+    pub troubles: BTreeMap<&'static str, u64>,
+}
+
+/// Plays a plan in our own world.
+pub fn in_our_world(plan: &ClusterPlan) -> ClusterReport {
+    on_disks(plan, |_| {})
+}
+
+/// The same, with disks that something was done to before.
+fn on_disks(plan: &ClusterPlan, prepare: impl Fn(&SimDisk)) -> ClusterReport {
+    let mut world = World::new(plan.seed);
+    let mut report = ClusterReport { seed: plan.seed, ..ClusterReport::default() };
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let play = Play::new(&mut world, plan, &mut report);
+        play.disks.iter().for_each(&prepare);
+        finish(play.all());
+    }));
+    if let Err(panic) = played {
+        let what = format!("the simulator itself panicked: {}", words(&*panic));
+        report.violations.push(Violation::new("X0", world.now(), what));
+    }
+    report.simulated = world.now();
+    report.hash = world.hash();
+    let panics = world.take_panics().into_iter();
+    report.violations.extend(panics.map(|what| Violation::new("X0", world.now(), what)));
+    report
+}
+
+/// What ends a trouble.
+#[derive(Clone, Debug, PartialEq)]
+enum End {
+    Boot(Seat),
+    Resume(Seat),
+    Paths(Vec<(Seat, Seat)>),
+    Disk(Seat),
+}
+
+struct Play<'a> {
+    world: &'a mut World,
+    plan: &'a ClusterPlan,
+    report: &'a mut ClusterReport,
+    disks: Vec<SimDisk>,
+    windows: Vec<Window>,
+    up: Vec<bool>,
+    history: Arc<Mutex<History>>,
+    ends: Vec<(Duration, End)>,
+    /// How long the next power cut at a disk operation lasts, for each member.
+    dark_for: Vec<Duration>,
+    /// Who led in each term.
+    leaders: BTreeMap<u64, BTreeSet<u64>>,
+}
+
+fn host(seat: Seat) -> String {
+    seat.to_string()
+}
+
+fn address(seat: Seat) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1 + seat.0 as u8))
+}
+
+impl<'a> Play<'a> {
+    fn new(world: &'a mut World, plan: &'a ClusterPlan, report: &'a mut ClusterReport) -> Play<'a> {
+        let seats = 0..plan.members;
+        Play {
+            world,
+            plan,
+            report,
+            disks: seats.clone().map(|n| SimDisk::new(plan.seed.wrapping_mul(31).wrapping_add(n as u64))).collect(),
+            windows: seats.clone().map(|_| Window::default()).collect(),
+            up: vec![false; plan.members],
+            history: Arc::default(),
+            ends: Vec::new(),
+            dark_for: vec![Duration::ZERO; plan.members],
+            leaders: BTreeMap::new(),
+        }
+    }
+
+    fn seats(&self) -> impl Iterator<Item = Seat> + use<> {
+        (0..self.plan.members).map(Seat)
+    }
+
+    async fn all(mut self) {
+        for seat in self.seats() {
+            self.world.add(&host(seat), address(seat));
+            self.boot(seat);
+        }
+        for step in &self.plan.steps {
+            self.pass_until(Duration::from_millis(step.at_ms)).await;
+            *self.report.troubles.entry(step.trouble.id()).or_default() += 1;
+            self.begin(&step.trouble, Duration::from_millis(step.for_ms));
+        }
+        self.pass_until(self.plan.heal_at).await;
+        self.heal();
+        self.pass_until(self.plan.heal_at + AFTERWARDS).await;
+        let stopped = self.world.now();
+        let nib = self.converge(stopped).await;
+        self.judge(nib);
+    }
+
+    fn boot(&mut self, seat: Seat) {
+        let (plan, n) = (self.plan, seat.0);
+        tracing::info!(%seat, "starts");
+        let founders = self.seats().map(|seat| (seat.0 as u64 + 1, SocketAddr::new(address(seat), PORT))).collect();
+        let config = MemberConfig {
+            cluster: Uuid::from_u128(plan.seed.into()),
+            id: n as u64 + 1,
+            founders,
+            snapshot_every: plan.snapshot_every,
+        };
+        let place = Place {
+            config,
+            at: SocketAddr::new(address(seat), PORT),
+            clients: plan.clients,
+            think_ms: plan.think_ms,
+            until: plan.heal_at + AFTERWARDS,
+        };
+        let software =
+            software::<WorldRuntime, _>(place, self.disks[n].clone(), self.history.clone(), self.windows[n].clone());
+        self.world.boot(&host(seat), Box::pin(software));
+        self.up[n] = true;
+    }
+
+    fn down(&mut self, seat: Seat, how: Stop) {
+        tracing::info!(%seat, ?how, "goes down");
+        self.world.stop(&host(seat), how);
+        self.windows[seat.0].close();
+        match how {
+            Stop::Kill => self.disks[seat.0].killed(),
+            Stop::PowerCut => {
+                self.report.power_losses += u64::from(self.up[seat.0]);
+                self.disks[seat.0].crash();
+            }
+        }
+        self.up[seat.0] = false;
+    }
+
+    /// Lets time pass, ends what is to end by then, and looks.
+    async fn pass_until(&mut self, at: Duration) {
+        loop {
+            let next_end = self.ends.iter().map(|(end, _)| *end).min().unwrap_or(Duration::MAX);
+            let until = at.min(next_end).min(self.world.now() + LOOK);
+            self.world.run_until(until).await;
+            self.look();
+            let now = self.world.now();
+            let due: Vec<End> = self.ends.extract_if(.., |(end, _)| *end <= now).map(|(_, end)| end).collect();
+            due.into_iter().for_each(|end| self.end(end));
+            if now >= at {
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        for seat in self.seats() {
+            let (window, disk) = (self.windows[seat.0].clone(), self.disks[seat.0].clone());
+            if disk.is_dark() {
+                self.down(seat, Stop::PowerCut);
+                let back = self.world.now() + self.dark_for[seat.0];
+                self.until(back, End::Boot(seat));
+            } else if let Some(why) = window.take_ended() {
+                tracing::info!(%seat, why, "a member's process ended");
+                self.report.disk_stops += 1;
+                self.down(seat, Stop::Kill);
+                let back = self.world.now() + RESTART;
+                self.until(back, End::Boot(seat));
+            } else if let Some(View { term, leader: Some(leader), .. }) = window.view() {
+                let known = self.leaders.entry(term).or_default();
+                if known.insert(leader) && known.len() == 2 {
+                    let what = format!("term {term} has two leaders: {known:?}");
+                    self.report.violations.push(Violation::new("C6", self.world.now(), what));
+                }
+            }
+        }
+    }
+
+    fn until(&mut self, at: Duration, end: End) {
+        self.ends.retain(|(_, other)| *other != end);
+        self.ends.push((at, end));
+    }
+
+    fn path(&mut self, from: Seat, to: Seat, path: Path) {
+        self.world.path(&host(from), &host(to), path);
+    }
+
+    fn begin(&mut self, trouble: &Trouble, lasts: Duration) {
+        tracing::info!(?trouble, ?lasts, "{}", trouble.id());
+        let over = self.world.now() + lasts;
+        let cut = Path { cut: true, ..Path::default() };
+        match trouble {
+            Trouble::Kill(seat) => {
+                self.down(*seat, Stop::Kill);
+                self.until(over, End::Boot(*seat));
+            }
+            Trouble::PowerCut(seats) => {
+                for seat in seats {
+                    self.down(*seat, Stop::PowerCut);
+                    self.until(over, End::Boot(*seat));
+                }
+            }
+            Trouble::PowerCutAt(seat, operations) => {
+                self.disks[seat.0].cut_power_at(u64::from(*operations));
+                self.dark_for[seat.0] = lasts;
+            }
+            Trouble::Pause(seat) => {
+                self.world.pause(&host(*seat), true);
+                self.until(over, End::Resume(*seat));
+            }
+            Trouble::Split(some) => {
+                let apart = |seat: &Seat| some.contains(seat);
+                let pairs = self.seats().flat_map(|from| self.seats().map(move |to| (from, to)));
+                let pairs: Vec<(Seat, Seat)> = pairs.filter(|(from, to)| apart(from) != apart(to)).collect();
+                pairs.iter().for_each(|(from, to)| self.path(*from, *to, cut.clone()));
+                self.until(over, End::Paths(pairs));
+            }
+            Trouble::Cut { from, to, both } => {
+                let mut pairs = vec![(*from, *to)];
+                pairs.extend(both.then_some((*to, *from)));
+                pairs.iter().for_each(|(from, to)| self.path(*from, *to, cut.clone()));
+                self.until(over, End::Paths(pairs));
+            }
+            Trouble::Poor(one, other, path) => {
+                let pairs = vec![(*one, *other), (*other, *one)];
+                pairs.iter().for_each(|(from, to)| self.path(*from, *to, path.clone()));
+                self.until(over, End::Paths(pairs));
+            }
+            Trouble::Reset(one, other) => self.world.reset(&host(*one), &host(*other)),
+            Trouble::Disk(seat, trouble) => {
+                match trouble {
+                    DiskTrouble::SyncFails => self.disks[seat.0].fail_sync(true),
+                    DiskTrouble::Full => self.disks[seat.0].set_full(true),
+                    DiskTrouble::ReadOnly => self.disks[seat.0].set_read_only(true),
+                    DiskTrouble::Slow(ms) => {
+                        self.world.slow_disk(&host(*seat), Duration::from_millis(u64::from(*ms)));
+                    }
+                }
+                self.until(over, End::Disk(*seat));
+            }
+            Trouble::Clock(seat, ahead, drift) => self.world.clock(&host(*seat), *ahead, *drift),
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        match end {
+            End::Boot(seat) => {
+                if !self.up[seat.0] {
+                    self.boot(seat);
+                }
+            }
+            End::Resume(seat) => self.world.pause(&host(seat), false),
+            End::Paths(pairs) => pairs.iter().for_each(|(from, to)| self.path(*from, *to, Path::default())),
+            End::Disk(seat) => {
+                self.disks[seat.0].fail_sync(false);
+                self.disks[seat.0].set_full(false);
+                self.disks[seat.0].set_read_only(false);
+                self.world.slow_disk(&host(seat), Duration::ZERO);
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        let ends = std::mem::take(&mut self.ends);
+        ends.into_iter().for_each(|(_, end)| self.end(end));
+        for from in self.seats() {
+            self.end(End::Disk(from));
+            self.world.clock(&host(from), 0, 0);
+            for to in self.seats().filter(|to| *to != from) {
+                self.path(from, to, Path::default());
+            }
+            self.end(End::Boot(from));
+        }
+    }
+
+    /// All members must come to hold the same: what they hold.
+    async fn converge(&mut self, began: Duration) -> Option<Nib> {
+        while self.world.now() < began + CONVERGE_MAX {
+            let nibs: Option<Vec<Nib>> = self.windows.iter().map(Window::nib).collect();
+            if let Some(nibs) = nibs.filter(|nibs| nibs.iter().all(|nib| nib.revision() == nibs[0].revision())) {
+                self.report.converged_after = Some(self.world.now() - began);
+                if let Some(other) = nibs.iter().position(|nib| *nib != nibs[0]) {
+                    let what = format!("{} and {} hold different things at one revision", Seat(0), Seat(other));
+                    self.report.violations.push(Violation::new("C5", self.world.now(), what));
+                }
+                return nibs.into_iter().next();
+            }
+            let next = self.world.now() + LOOK;
+            self.pass_until(next).await;
+        }
+        let seen: Vec<String> = self
+            .seats()
+            .zip(&self.windows)
+            .map(|(seat, window)| match window.view() {
+                Some(view) => format!("{seat}: {view:?}"),
+                None => format!("{seat} is not up"),
+            })
+            .collect();
+        let what = format!("members do not hold the same {CONVERGE_MAX:?} after all trouble: {}", seen.join("; "));
+        self.report.violations.push(Violation::new("L1", self.world.now(), what));
+        None
+    }
+
+    fn judge(&mut self, nib: Option<Nib>) {
+        self.report.leaders = self.leaders.len() as u64;
+        let boots: u64 = self.windows.iter().map(Window::boots).sum();
+        self.report.recoveries = boots.saturating_sub(self.plan.members as u64);
+        let Some(nib) = nib else { return };
+        let history = self.history.lock().expect("no holder panics");
+        let (counts, violations) = history.judge(self.world.now(), &nib);
+        self.report.clients = counts;
+        self.report.violations.extend(violations);
+        // Clients went on after all trouble had ended.
+        if counts.written == 0 {
+            let what = "not one write succeeded".to_string();
+            self.report.violations.push(Violation::new("L1", self.world.now(), what));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_in_peace_agrees() {
+        let plan = ClusterPlan { steps: Vec::new(), heal_at: Duration::from_secs(20), ..ClusterPlan::draw(1) };
+        let report = in_our_world(&plan);
+        assert_eq!(report.violations, []);
+        assert!(report.clients.written > 20 && report.clients.reads > 5, "{report:?}");
+        assert_eq!((report.leaders, report.clients.not_done), (1, 0));
+        let clients = plan.clients * plan.members;
+        assert!(report.clients.unknown <= clients as u64, "only what was on its way in the end: {report:?}");
+    }
+
+    #[test]
+    fn disks_that_lie_about_syncs_are_found_out() {
+        let found = (1..=6).filter(|seed| {
+            let report = on_disks(&ClusterPlan::draw(*seed), |disk| disk.lie_about_sync(true));
+            !report.violations.is_empty()
+        });
+        assert!(found.count() >= 2, "power is lost in most seeds");
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_run() {
+        let plan = ClusterPlan::draw(3);
+        let (one, other) = (in_our_world(&plan), in_our_world(&plan));
+        assert_eq!(one.violations, []);
+        assert_eq!(one.hash, other.hash);
+        assert_eq!(one.clients, other.clients);
+    }
+}
