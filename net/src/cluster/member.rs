@@ -322,3 +322,76 @@ impl<R: Runtime> Member<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::{Started, start};
+    use crate::runtime::{HostDisk, Tokio};
+    use selvedge_core::nib::Command;
+
+    const CLUSTER: Uuid = Uuid::from_u128(7);
+
+    fn write(n: usize) -> Command {
+        Command::SetUser { name: format!("user{n}"), password_hash: String::new() }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_came_to_another_member_or_cluster_is_noticed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
+        let alone = MemberConfig::alone(CLUSTER, SNAPSHOT_EVERY);
+        let Started { member, core, .. } = start::<Tokio>(store, &alone).await.expect("it starts");
+        Tokio::spawn("core", async move { core.await.expect("the store works") });
+        let listener = Tokio::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let node = BasicNode { addr: listener.local_addr().expect("an address").to_string() };
+        Tokio::spawn("members", member.serve(listener));
+        let ask = async |cluster, id| {
+            let mut peer = Peer::<Tokio>::new(Own { cluster, member: 2 }, id, &node);
+            peer.ask(Ask::ReadIndex, Duration::from_secs(5)).await
+        };
+        assert!(matches!(ask(CLUSTER, FIRST_MEMBER).await, Ok(Said::ReadIndex(_))));
+        let other = Uuid::from_u128(8);
+        assert!(matches!(ask(other, FIRST_MEMBER).await, Err(Unanswered::Denied(Denied::OtherCluster(CLUSTER)))));
+        assert!(matches!(ask(CLUSTER, 3).await, Err(Unanswered::Denied(Denied::OtherMember(FIRST_MEMBER)))));
+    }
+
+    /// On real sockets and disks: what one member promised the others have.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn three_members_on_real_sockets_agree() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut listeners, mut founders) = (Vec::new(), BTreeMap::new());
+        for id in 1..=3 {
+            let listener = Tokio::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+            founders.insert(id, listener.local_addr().expect("an address"));
+            listeners.push(listener);
+        }
+        let mut members = Vec::new();
+        for (id, listener) in (1..).zip(listeners) {
+            let own = directory.path().join(id.to_string());
+            std::fs::create_dir_all(&own).expect("a directory");
+            let store = Store::open(&HostDisk(own)).expect("an empty store");
+            let config = MemberConfig { cluster: CLUSTER, id, founders: founders.clone(), snapshot_every: 10 };
+            let Started { handle, member, core, .. } = start::<Tokio>(store, &config).await.expect("it starts");
+            // It ends with an error when the member is stopped below.
+            Tokio::spawn("core", async move { _ = core.await });
+            Tokio::spawn("members", member.clone().serve(listener));
+            members.push((handle, member));
+        }
+        let mut revision = None;
+        for n in 0..30 {
+            let (handle, _) = &members[n % 3];
+            let next = Some(handle.submit(write(n)).await.expect("agreed upon"));
+            assert!(next > revision, "each is later than what was told before");
+            revision = next;
+        }
+        for (handle, member) in &members {
+            member.catch_up(Tokio::now() + Duration::from_secs(10)).await.expect("the leader says");
+            assert!(Some(handle.read(|state| state.nib.revision())) >= revision);
+            assert!(handle.read(|state| (0..30).all(|n| state.nib.user(&format!("user{n}")).is_some())));
+        }
+        for (_, member) in &members {
+            member.stop().await;
+        }
+    }
+}

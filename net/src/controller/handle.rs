@@ -118,6 +118,11 @@ impl Handle {
         self.write(|state| commands.iter().map(|command| state.apply(command)).collect())
     }
 
+    /// The log of a member that started is applied.
+    pub(super) fn recovered(&self) {
+        self.write(State::recovered);
+    }
+
     /// Everything is as another member's snapshot says.
     pub(crate) fn replace(&self, nib: Nib) {
         self.write(|state| state.replace(nib));

@@ -43,6 +43,8 @@ pub struct State {
     feeds: BTreeMap<NodeNumber, Feed>,
     /// Who drives the connections of a transport node.
     links: BTreeMap<(Uuid, Protocol), Link>,
+    /// The log is being applied anew after a start: what follows from the NIB is computed once, when that is done.
+    is_recovering: bool,
 }
 
 impl State {
@@ -54,8 +56,24 @@ impl State {
         State { nib, engine, nodes, ..State::default() }
     }
 
+    /// The state of a member that starts, before its log is applied.
+    fn recovering(nib: Nib) -> State {
+        State { nib, is_recovering: true, ..State::default() }
+    }
+
+    /// The log is applied.
+    fn recovered(&mut self) {
+        if self.is_recovering {
+            *self = State::of(std::mem::take(&mut self.nib));
+        }
+    }
+
     /// Everything is as another member's snapshot says: drivers of connections begin again.
     fn replace(&mut self, nib: Nib) {
+        if self.is_recovering {
+            self.nib = nib;
+            return;
+        }
         let fresh = State::of(nib);
         (self.nib, self.engine, self.nodes) = (fresh.nib, fresh.engine, fresh.nodes);
         std::mem::take(&mut self.feeds).into_values().for_each(|feed| feed.end());
@@ -67,6 +85,9 @@ impl State {
     fn apply(&mut self, command: &Command) -> Result<Revision, Refusal> {
         let changes = self.nib.apply(command)?;
         let revision = self.nib.revision();
+        if self.is_recovering {
+            return Ok(revision);
+        }
         changes.iter().for_each(|change| self.tell_drivers(*change));
         for (number, delta) in self.engine.update(&self.nib, &changes) {
             if let Some(uuid) = self.nib.node_of_number(number) {

@@ -48,11 +48,12 @@ pub async fn start<R: Runtime>(
     config: &MemberConfig,
 ) -> Result<Started<R, impl Future<Output = Result<(), CoreError>> + Send + use<R>>, CoreError> {
     let snapshot = store.snapshot()?.unwrap_or_default();
-    let (handle, requests) = Handle::new(State::of(snapshot.nib.clone()));
+    let (handle, requests) = Handle::new(State::recovering(snapshot.nib.clone()));
     let member = Member::<R>::start(config, store, handle.clone(), &snapshot).await?;
     if config.founders.is_empty() {
         member.catch_up(R::now() + START_MAX).await?;
     }
+    handle.recovered();
     let from_snapshot = snapshot.meta.last_log_id.is_some();
     let core = serve(member.clone(), requests);
     Ok(Started { handle, member, from_snapshot, core })

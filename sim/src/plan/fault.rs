@@ -14,14 +14,14 @@ use std::fmt;
 
 /// Kinds of the catalogue that no plan can say yet, with the reason.
 pub const UNSAID: &[(&str, &str)] = &[
-    ("N3", "one controller: there are no RPCs between controllers to duplicate"),
-    ("N11", "one cluster, with fixed addresses"),
+    ("N3", "members of a cluster talk over streams, which duplicate nothing"),
+    ("N11", "one cluster, with fixed addresses; a test asks a member in the name of another cluster"),
     ("N12", "simulated sessions run without TLS, beneath which bits could flip"),
     ("U12", "the oracle could not tell it from a switch that corrupts frames"),
     ("U6", "nothing watches tunnels by BFD yet"),
     ("U7-U11 of tenants", "there are no gateways yet: only tunnel packets meet the physical segments"),
     ("P4", "tasks take no time in the simulated world"),
-    ("P7, P8", "one controller: an empty or older disk loses acknowledged writes by definition"),
+    ("P7, P8", "a member that lost its disk cannot be told from a new one yet, and would vote twice"),
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
     ("D4, D10", "one file, written by one store: misdirected writes are left to its checksums"),
     ("S7", "no flow sends packets to a controller"),
