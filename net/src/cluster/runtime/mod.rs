@@ -26,6 +26,9 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub struct On<R>(PhantomData<fn() -> R>);
 
+/// No timer is set for less.
+const TIMER_MIN: Duration = Duration::from_micros(100);
+
 /// A task ended without a result: it panicked, or its runtime is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a task of the cluster ended without a result")]
@@ -40,6 +43,21 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Ended>> {
         Pin::new(&mut self.0).poll(cx).map_err(|_| Ended)
+    }
+}
+
+/// Lets other tasks go first, once.
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -99,7 +117,11 @@ impl<R: Runtime> AsyncRuntime for On<R> {
         JoinHandle(result)
     }
 
+    /// openraft sleeps a nanosecond to let other tasks go first; tokio's timers would make a millisecond of it.
     fn sleep(duration: Duration) -> Self::Sleep {
+        if duration < TIMER_MIN {
+            return Box::pin(Yield(false));
+        }
         Box::pin(R::sleep(duration))
     }
 
