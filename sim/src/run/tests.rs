@@ -78,12 +78,16 @@ fn a_calm_world_converges_and_is_good() {
 
 #[test]
 fn full_packets_that_do_not_fit_the_underlay_are_missed() {
-    let mut plan = crate::plan::swarm::plan(1);
-    plan.steps.retain(|step| !matches!(step.act, crate::plan::Act::Fault(_)));
-    // Room for what guests send, and none for what tunnels add.
-    plan.setup.underlay_mtu = 1_500;
-    let report = play(&plan);
-    let has = |what: &str| report.violations.iter().any(|one| one.id == "L3" && one.what.contains(what));
-    assert!(has("not all were acknowledged") && has("datagrams and got"), "{}", report.in_words());
-    assert!(!has("got no answer"), "pings are small: {}", report.in_words());
+    // In some seeds nobody talks to another hypervisor in the end.
+    let missed = (1..=10).any(|seed| {
+        let mut plan = crate::plan::swarm::plan(seed);
+        plan.steps.retain(|step| !matches!(step.act, crate::plan::Act::Fault(_)));
+        // Room for what guests send, and none for what tunnels add.
+        plan.setup.underlay_mtu = 1_500;
+        let report = play(&plan);
+        let has = |what: &str| report.violations.iter().any(|one| one.id == "L3" && one.what.contains(what));
+        assert!(!has("got no answer"), "pings are small: {}", report.in_words());
+        has("not all were acknowledged") && has("datagrams and got")
+    });
+    assert!(missed);
 }
