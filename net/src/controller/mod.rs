@@ -1,9 +1,9 @@
 //! The controller: one owner of the NIB and of what is derived from it.
 //!
 //! A command goes in by [`Handle::submit`]; the core loop ([`start()`]) has the cluster agree on a batch of commands;
-//! what it agreed on is applied, the change of flows derived, and each transport node handed its part. Everyone reads the [`State`] through
-//! [`Handle::read`]: it only ever shows what is durable. Drivers of connections report what they see into the same
-//! state by [`Handle::node`].
+//! what it agreed on is applied, the change of flows derived, and each transport node handed its part. Everyone reads the
+//! [`State`] through [`Handle::read`]: it only ever shows what is durable. Drivers of connections report what they see
+//! into the same state by [`Handle::node`].
 //!
 //! Start at [`Handle`] for what the controller offers, at [`start()`] for how a command is carried out.
 

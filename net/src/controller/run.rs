@@ -34,7 +34,7 @@ pub struct Started<R: Runtime, F> {
     pub member: Member<R>,
     /// Whether it began with a snapshot.
     pub from_snapshot: bool,
-    /// Must be polled for it to work. It ends when all handles are gone, or with an error when the disk fails.
+    /// Must be polled for it to work. It ends with an error when the disk fails, or when the member is stopped.
     pub core: F,
 }
 

@@ -88,7 +88,10 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     let credentials = authority.controller(&certificate_names(&config.names), &addresses)?;
     let node_uuid = Uuid::from_bytes(authority.fingerprint().head());
     let config_of_member = MemberConfig::alone(node_uuid, SNAPSHOT_EVERY);
-    let started = controller::start::<Tokio>(store, &config_of_member).await.map_err(DaemonError::Disk)?;
+    let started = controller::start::<Tokio>(store, &config_of_member).await.map_err(|error| match error {
+        CoreError::Store(why) => store_error(why),
+        error @ CoreError::Member(_) => DaemonError::Disk(error),
+    })?;
     let Started { handle, core, .. } = started;
     let stopping = Stopping::default();
     let ended = stopping.clone();

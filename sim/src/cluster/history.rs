@@ -72,11 +72,19 @@ pub struct Counts {
 
 /// A number for everything that was made up to a revision, in order.
 pub fn digest(nib: &Nib, up_to: u64) -> u64 {
-    let mut made: Vec<(u64, Uuid)> = nib.zones().iter().map(|(name, zone)| (zone.modified.0, *name)).collect();
-    made.retain(|(revision, _)| *revision <= up_to);
-    made.sort_unstable();
-    made.iter().fold(0xcbf2_9ce4_8422_2325, |hash, made| extended(hash, *made))
+    let made = made(nib).into_iter().take_while(|(revision, _)| *revision <= up_to);
+    made.fold(NOTHING, extended)
 }
+
+/// Everything that was made, and the revision at which it was, in order.
+fn made(nib: &Nib) -> Vec<(u64, Uuid)> {
+    let mut made: Vec<(u64, Uuid)> = nib.zones().iter().map(|(name, zone)| (zone.modified.0, *name)).collect();
+    made.sort_unstable();
+    made
+}
+
+/// The digest before anything was made.
+const NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
 
 fn extended(hash: u64, (revision, name): (u64, Uuid)) -> u64 {
     let (high, low) = name.as_u64_pair();
@@ -138,11 +146,9 @@ impl History {
 
     /// Each read saw exactly what was made up to its revision.
     fn judge_reads(&self, nib: &Nib) -> Vec<Violation> {
-        let mut made: Vec<(u64, Uuid)> = nib.zones().iter().map(|(name, zone)| (zone.modified.0, *name)).collect();
-        made.sort_unstable();
-        let mut digests = BTreeMap::from([(0, 0xcbf2_9ce4_8422_2325)]);
-        let mut hash = 0xcbf2_9ce4_8422_2325;
-        for (revision, name) in made {
+        let mut digests = BTreeMap::from([(0, NOTHING)]);
+        let mut hash = NOTHING;
+        for (revision, name) in made(nib) {
             hash = extended(hash, (revision, name));
             digests.insert(revision, hash);
         }

@@ -3,7 +3,7 @@
 //! Tunnels set "don't fragment", and IPv6 is never cut on the way; but there are routers that clear the bit, and an
 //! endpoint behind one sees fragments. Start at [`cut`] and [`Reassembly::receive`].
 
-use super::wire::checksum::Sum;
+use super::wire::checksum::seal_ipv4;
 use selvedge_net::runtime::Moment;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -35,16 +35,8 @@ pub fn is_piece(packet: &[u8]) -> bool {
 pub fn allow(packet: &mut [u8]) {
     if packet.len() >= 20 && packet[0] >> 4 == 4 {
         packet[6] &= !(DONT_FRAGMENT >> 8) as u8;
-        seal(packet);
+        seal_ipv4(packet);
     }
-}
-
-/// Writes the header's checksum anew.
-fn seal(packet: &mut [u8]) {
-    let header = usize::from(packet[0] & 15) * 4;
-    packet[10..12].fill(0);
-    let sum = Sum::default().with(&packet[..header]).finish();
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// The fragments of a packet that may be cut, each at most this large; none if the link has no room for eight bytes of
@@ -65,7 +57,7 @@ pub fn cut(packet: &[u8], mtu: usize) -> Vec<Vec<u8>> {
         let offset = first + (n * room / 8) as u16;
         fragment[2..4].copy_from_slice(&length.to_be_bytes());
         fragment[6..8].copy_from_slice(&(more | offset).to_be_bytes());
-        seal(&mut fragment);
+        seal_ipv4(&mut fragment);
         fragment
     };
     pieces.into_iter().enumerate().map(fragment).collect()
@@ -114,7 +106,7 @@ impl Incomplete {
         let total = u16::try_from(packet.len()).ok()?;
         packet[2..4].copy_from_slice(&total.to_be_bytes());
         packet[6..8].fill(0);
-        seal(&mut packet);
+        seal_ipv4(&mut packet);
         Some(packet)
     }
 }
@@ -126,7 +118,8 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// Takes a packet for this endpoint; returns it if it is no fragment, and the whole packet if it was the one that was missing.
+    /// Takes a packet for this endpoint; returns it if it is no fragment, and the whole packet if it was the piece that was
+    /// missing.
     pub fn receive(&mut self, now: Moment, packet: Vec<u8>) -> Option<Vec<u8>> {
         if !is_piece(&packet) {
             return Some(packet);
@@ -177,7 +170,7 @@ mod tests {
         let total = (packet.len() as u16).to_be_bytes();
         packet[2..4].copy_from_slice(&total);
         packet[4..6].copy_from_slice(&id.to_be_bytes());
-        seal(&mut packet);
+        seal_ipv4(&mut packet);
         packet
     }
 
@@ -236,7 +229,7 @@ mod tests {
     fn the_bit_that_forbids_it_is_heeded_and_can_be_cleared() {
         let mut whole = packet(2_000, 1);
         whole[6] |= 0x40;
-        seal(&mut whole);
+        seal_ipv4(&mut whole);
         assert!(!may_be_cut(&whole));
         allow(&mut whole);
         assert!(may_be_cut(&whole));

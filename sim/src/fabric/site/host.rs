@@ -4,7 +4,8 @@
 
 use super::frame::{Frame, Payload};
 use super::neighbours::Neighbours;
-use super::{prefix_of, reseal};
+use super::prefix_of;
+use crate::fabric::wire::checksum::seal_ipv4;
 use crate::logical::Mac;
 use selvedge_net::runtime::Moment;
 use std::net::Ipv4Addr;
@@ -39,7 +40,7 @@ impl Host {
     pub fn send(&mut self, now: Moment, mut packet: Vec<u8>) -> Vec<Frame> {
         self.identification = self.identification.wrapping_add(1);
         packet[4..6].copy_from_slice(&self.identification.to_be_bytes());
-        reseal(&mut packet);
+        seal_ipv4(&mut packet);
         let to = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
         let next = if prefix_of(to) == prefix_of(self.own.0) { to } else { router_of(self.own.0) };
         self.neighbours.send(now, self.own, next, packet)

@@ -33,7 +33,6 @@ pub mod neighbours;
 pub mod router;
 
 use super::Counts;
-use super::wire::checksum::Sum;
 use crate::logical::Mac;
 use bridge::{Bridge, Membership, PortNo};
 use frame::{Frame, Payload, Vlan};
@@ -145,14 +144,6 @@ pub struct Site {
 fn prefix_of(address: Ipv4Addr) -> [u8; 3] {
     let [a, b, c, _] = address.octets();
     [a, b, c]
-}
-
-/// Writes the checksum of an IPv4 header anew.
-fn reseal(packet: &mut [u8]) {
-    let header = usize::from(packet[0] & 15) * 4;
-    packet[10..12].fill(0);
-    let sum = Sum::default().with(&packet[..header]).finish();
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 impl Site {

@@ -7,7 +7,8 @@
 use super::frame::{Frame, Payload, Vlan};
 use super::host::router_of;
 use super::neighbours::Neighbours;
-use super::{prefix_of, reseal};
+use super::prefix_of;
+use crate::fabric::wire::checksum::seal_ipv4;
 use crate::logical::Mac;
 use selvedge_net::runtime::Moment;
 use std::collections::BTreeMap;
@@ -59,7 +60,7 @@ impl Router {
             return Vec::new();
         };
         packet[8] -= 1;
-        reseal(&mut packet);
+        seal_ipv4(&mut packet);
         tagged(*vlan, neighbours.send(now, (*own, VIRTUAL), to, packet))
     }
 

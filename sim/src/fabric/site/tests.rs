@@ -2,6 +2,7 @@
 //! packets arrive before and after.
 
 use super::*;
+use crate::fabric::wire::checksum;
 
 const A: [u8; 3] = [198, 51, 100];
 const B: [u8; 3] = [203, 0, 113];
@@ -38,7 +39,7 @@ fn packets_pass_within_a_segment_untouched_and_through_a_router_with_less_time()
     assert_eq!((within.len(), within[0][8]), (1, 64));
     let across = site.carry(Duration::ZERO, ip(A, 11), packet(ip(A, 11), ip(B, 13)));
     assert_eq!((across.len(), across[0][8]), (1, 63));
-    assert_eq!(Sum::default().with(&across[0][..20]).finish(), 0, "the checksum is right");
+    assert_eq!(checksum::of(&across[0][..20]), 0, "the checksum is right");
     assert_eq!(across[0][16..], packet(ip(A, 11), ip(B, 13))[16..]);
     assert_ne!(within[0][4..6], across[0][4..6], "a host numbers what it sends");
 }

@@ -55,6 +55,17 @@ pub fn of(bytes: &[u8]) -> u16 {
     Sum::default().with(bytes).finish()
 }
 
+/// Writes the checksum of a packet's IPv4 header anew (RFC 791, section 3.1).
+///
+/// # Panics
+/// If the packet is shorter than its header.
+pub fn seal_ipv4(packet: &mut [u8]) {
+    let header = usize::from(packet[0] & 15) * 4;
+    packet[10..12].fill(0);
+    let sum = of(&packet[..header]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// The checksum that is right after one 16-bit word of what it covers has changed.
 pub fn repaired(checksum: u16, before: u16, after: u16) -> u16 {
     let words = u64::from(!checksum) + u64::from(!before) + u64::from(after);

@@ -2,8 +2,8 @@
 //!
 //! Everything in it is a machine that is stepped with the time; [`State`] owns them all. Two kinds of tasks keep it going
 //! on a stage: one that lets its time pass ([`Plant::beat`]), and one for each hypervisor's host that carries the bytes of
-//! its connections ([`Plant::carry`]), so that paths can be cut and hosts killed. What is asked of it is in `orders`, what goes
-//! wrong with it is in `trouble`. Start at [`Plant`].
+//! its connections ([`Plant::carry`]), so that paths can be cut and hosts killed. What is
+//! asked of it is in `orders`, what goes wrong with it is in `trouble`. Start at [`Plant`].
 
 mod carry;
 mod orders;
