@@ -2,17 +2,15 @@
 
 use super::Outcome;
 use super::one::with_timeline;
+use super::spread::{Came, Spread, spread};
 use clap::Args;
 use selvedge_sim::cluster::{ClusterPlan, ClusterReport, in_our_world};
+use selvedge_sim::oracles::Violation;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, stderr};
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct Cluster {
@@ -47,12 +45,21 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn go(self) -> Outcome {
-        let began = Instant::now();
-        let reports = match &self.timeline {
-            Some(file) => vec![with_timeline(file, &self.filter, || self.play(self.from))?],
-            None => self.play_all(),
+        let seeds: Vec<u64> = match &self.timeline {
+            Some(_) => vec![self.from],
+            None => (self.from..self.from.saturating_add(self.seeds)).collect(),
         };
-        let wall = began.elapsed();
+        let came = |played: &Result<ClusterReport, String>| match played {
+            Ok(report) => Came { failed: !report.violations.is_empty(), simulated: report.simulated },
+            Err(_) => Came { failed: true, simulated: Duration::ZERO },
+        };
+        let play = |seed: &u64| match &self.timeline {
+            // What is logged is collected by thread.
+            Some(file) => with_timeline(file, &self.filter, || self.play(*seed)).map_err(|error| error.to_string()),
+            None => Ok(self.play(*seed)),
+        };
+        let Spread { results, wall, .. } = spread(&seeds, self.jobs, self.first, play, came);
+        let reports = results.into_iter().collect::<Result<Vec<_>, String>>()?;
         let failed: Vec<&ClusterReport> = reports.iter().filter(|report| !report.violations.is_empty()).collect();
         if self.json {
             let all = json!({"wall_s": wall.as_secs_f64(), "runs": reports, "failed": failed});
@@ -73,42 +80,6 @@ impl Cluster {
         Ok(failed.is_empty())
     }
 
-    /// Plays all seeds; reports in their order.
-    fn play_all(&self) -> Vec<ClusterReport> {
-        let jobs = self.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
-        let (next, done) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
-        let mut shown = Instant::now();
-        thread::scope(|scope| {
-            let work = || {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= self.seeds {
-                        break;
-                    }
-                    let report = self.play(self.from.saturating_add(n));
-                    if self.first && !report.violations.is_empty() {
-                        next.store(self.seeds, Ordering::Relaxed);
-                    }
-                    done.lock().expect("no worker panics with it").insert(n, report);
-                }
-            };
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-            while workers.iter().any(|worker| !worker.is_finished()) {
-                thread::sleep(Duration::from_millis(50));
-                let pause = Duration::from_millis(if stderr().is_terminal() { 200 } else { 20_000 });
-                if shown.elapsed() >= pause {
-                    shown = Instant::now();
-                    let line = format!("{}/{} clusters", done.lock().expect("no worker panics").len(), self.seeds);
-                    if stderr().is_terminal() { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
-                }
-            }
-            if stderr().is_terminal() {
-                eprint!("\r\x1b[K");
-            }
-        });
-        done.into_inner().expect("no worker panics with it").into_values().collect()
-    }
-
     fn play(&self, seed: u64) -> ClusterReport {
         let plan = ClusterPlan::draw(seed);
         let mut report = in_our_world(&plan);
@@ -116,7 +87,7 @@ impl Cluster {
             let again = in_our_world(&plan);
             if again.hash != report.hash {
                 let what = format!("played twice, the traces differ ({:016x}, {:016x})", report.hash, again.hash);
-                report.violations.push(selvedge_sim::oracles::Violation::new("E5", report.simulated, what));
+                report.violations.push(Violation::new("E5", report.simulated, what));
             }
         }
         report

@@ -2,7 +2,8 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | `many` | many runs on all cores, with a progress line and a summary |
+//! | `many` | many runs, and a summary of them |
+//! | `spread` | on all cores, with a progress line |
 //! | `one` | one run, with a capture and a timeline if wanted; shrinking |
 //! | `cluster` | clusters of controllers, without switches |
 //! | `bench` | how much faster than real time a world is |
@@ -19,6 +20,7 @@ mod many;
 mod one;
 mod planted;
 mod same;
+mod spread;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;

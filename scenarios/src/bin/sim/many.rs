@@ -1,7 +1,8 @@
-//! Many runs on all cores, with a progress line while they go on and a summary at the end. Start at [`play_all`].
+//! Many runs on all cores, and a summary of them at the end. Start at [`play_all`].
 
 use super::Outcome;
 use super::one;
+use super::spread::{Came, Spread, spread};
 use clap::Args;
 use selvedge_scenarios::stories::{self, Story};
 use selvedge_sim::oracles::Violation;
@@ -10,13 +11,8 @@ use selvedge_sim::run::director::{Lie, Options};
 use selvedge_sim::run::report::{Report, Summary};
 use selvedge_sim::run::{in_our_world, report::Mark};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write, stderr};
 use std::num::NonZero;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// So many failing seeds are made small; more of them rarely say more.
 const SHRUNK_MAX: usize = 2;
@@ -160,74 +156,12 @@ pub fn play_all<T: Sync>(
     stop_at_first: bool,
     play: impl Fn(&T) -> (Plan, Report) + Sync,
 ) -> Went {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let began = Instant::now();
-    let jobs = jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
-    let mut progress = Progress { began, shown: None, total: all.len() };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.min(all.len().max(1)))
-            .map(|_| {
-                scope.spawn(|| {
-                    let began = Instant::now();
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(one) = all.get(index) else { break };
-                        let result = play(one);
-                        let failed = !result.1.is_good();
-                        done.lock().expect("no worker panics with it").insert(index, result);
-                        if failed && stop_at_first {
-                            next.store(all.len(), Ordering::Relaxed);
-                        }
-                    }
-                    began.elapsed()
-                })
-            })
-            .collect();
-        while workers.iter().any(|worker| !worker.is_finished()) {
-            thread::sleep(Duration::from_millis(50));
-            progress.show(&done.lock().expect("no worker panics with it"));
-        }
-        progress.end();
-        let busy = workers.into_iter().map(|worker| worker.join().expect("panics of worlds are caught")).sum();
-        let done = std::mem::take(&mut *done.lock().expect("no worker panics with it"));
-        let mut summary = Summary::default();
-        done.values().for_each(|(_, report)| summary.add(report));
-        let failed = done.into_values().filter(|(_, report)| !report.is_good()).collect();
-        Went { summary, failed, wall: began.elapsed(), busy }
-    })
-}
-
-/// One line on the terminal, or a line now and then in a log.
-struct Progress {
-    began: Instant,
-    shown: Option<Instant>,
-    total: usize,
-}
-
-impl Progress {
-    fn show(&mut self, done: &BTreeMap<usize, (Plan, Report)>) {
-        let pause = Duration::from_millis(if stderr().is_terminal() { 200 } else { 20_000 });
-        if self.shown.unwrap_or(self.began).elapsed() < pause {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let failed = done.values().filter(|(_, report)| !report.is_good()).count();
-        let simulated: f64 = done.values().map(|(_, report)| report.simulated.as_secs_f64()).sum();
-        let wall = self.began.elapsed().as_secs_f64();
-        let line =
-            format!("{}/{} runs, {failed} failed, {:.0} simulated s/s", done.len(), self.total, simulated / wall);
-        match stderr().is_terminal() {
-            true => eprint!("\r\x1b[K{line}"),
-            false => eprintln!("{line}"),
-        }
-        let _ = stderr().flush();
-    }
-
-    fn end(&self) {
-        if stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
-    }
+    let came = |(_, report): &(Plan, Report)| Came { failed: !report.is_good(), simulated: report.simulated };
+    let Spread { results, wall, busy } = spread(all, jobs, stop_at_first, play, came);
+    let mut summary = Summary::default();
+    results.iter().for_each(|(_, report)| summary.add(report));
+    let failed = results.into_iter().filter(|(_, report)| !report.is_good()).collect();
+    Went { summary, failed, wall, busy }
 }
 
 impl Went {
