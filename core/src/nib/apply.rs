@@ -339,9 +339,9 @@ impl Nib {
 
     /// Other VIFs of the node that are said to have the same OpenFlow port.
     fn holders_of_ofport(&self, node: Uuid, observed: &ObservedVif) -> Vec<String> {
-        let others = self.vifs_of(node).map(|claim| &claim.observed);
-        let same = others.filter(|other| other.ofport == observed.ofport && other.vif != observed.vif);
-        same.map(|other| other.vif.clone()).collect()
+        let places = self.index.vif_at.range((node, observed.ofport, String::new())..);
+        let same = places.take_while(|(at, ofport, _)| (*at, *ofport) == (node, observed.ofport));
+        same.map(|(_, _, vif)| vif).filter(|vif| **vif != observed.vif).cloned().collect()
     }
 
     /// Enters a claim; says whether anything changed.
@@ -350,7 +350,12 @@ impl Nib {
         let claims = self.claims.entry(observed.vif.clone()).or_default();
         let since = claims.get(&node).map_or(revision, |claim| claim.since);
         let claim = Claim { since, observed: observed.clone() };
-        let changed = claims.insert(node, claim.clone()).is_none_or(|old| old != claim);
+        let old = claims.insert(node, claim.clone());
+        let changed = old.as_ref().is_none_or(|old| *old != claim);
+        if let Some(old) = old {
+            self.index.vif_at.remove(&(node, old.observed.ofport, old.observed.vif));
+        }
+        self.index.vif_at.insert((node, observed.ofport, observed.vif.clone()));
         let record = self.nodes.get_mut(&node).expect("checked: the node exists");
         record.vifs.insert(observed.vif.clone());
         changed
@@ -362,11 +367,13 @@ impl Nib {
             record.vifs.remove(vif);
         }
         let Some(claims) = self.claims.get_mut(vif) else { return false };
-        let dropped = claims.remove(&node).is_some();
+        let dropped = claims.remove(&node);
         if claims.is_empty() {
             self.claims.remove(vif);
         }
-        dropped
+        let Some(Claim { observed, .. }) = dropped else { return false };
+        self.index.vif_at.remove(&(node, observed.ofport, observed.vif));
+        true
     }
 
     /// Marks the port that a VIF is plugged into as touched, if there is one.

@@ -16,7 +16,7 @@ pub use config::*;
 pub use location::{Claim, Location, ObservedVif};
 pub use refusal::{Invalid, Refusal};
 
-use crate::ids::{Epoch, NodeNumber, PortKey, Revision, TunnelKey};
+use crate::ids::{Epoch, NodeNumber, OfPort, PortKey, Revision, TunnelKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -173,6 +173,8 @@ pub struct Nib {
 struct Index {
     ports_of: BTreeMap<Uuid, BTreeSet<Uuid>>,
     port_of_vif: BTreeMap<String, Uuid>,
+    /// Which VIF a transport node says to have at an OpenFlow port.
+    vif_at: BTreeSet<(Uuid, OfPort, String)>,
     portnos: BTreeMap<Uuid, PortNumbers>,
     node_of_identity: BTreeMap<Identity, Uuid>,
     switch_of_key: BTreeMap<TunnelKey, Uuid>,
@@ -330,6 +332,10 @@ impl Nib {
             if let Some(vif) = port.attachment.vif() {
                 self.index.port_of_vif.insert(vif.to_string(), *uuid);
             }
+        }
+        for (vif, claims) in &self.claims {
+            let places = claims.iter().map(|(node, claim)| (*node, claim.observed.ofport, vif.clone()));
+            self.index.vif_at.extend(places);
         }
         self
     }

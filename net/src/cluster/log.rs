@@ -70,13 +70,8 @@ impl<R: Runtime> RaftLogStorage<Types<R>> for Log<R> {
         self.at_store(move |store| store.save_vote(&vote)).await
     }
 
-    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.at_store(move |store| store.save_committed(committed)).await
-    }
-
-    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        self.at_store(Store::committed).await
-    }
+    // Up to where entries are agreed upon is not noted, which openraft allows: the leader knows, and a write less for each
+    // entry is worth that a member shows nothing later than its snapshot until it has heard from it.
 
     async fn append<I>(&mut self, entries: I, flushed: IOFlushed<Types<R>>) -> io::Result<()>
     where

@@ -2,7 +2,8 @@
 //!
 //! Such a store becomes that of the only member, with all of it in a snapshot. Start at [`upgrade`].
 
-use super::{FORMAT, PURGED, Snapshot, StoreError, decode, redb, remember, save_snapshot};
+use super::record::decode;
+use super::{PURGED, Snapshot, StoreError, redb, remember, save_snapshot};
 use crate::cluster::types::{FIRST_MEMBER, Leadership, LogId, SnapshotMeta, StoredMembership};
 use ::redb::{ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
 use openraft::Membership;
@@ -13,7 +14,7 @@ const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const SNAPSHOT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshot");
 const LATEST: &str = "latest";
 /// What the release that wrote these tables refuses: it must not take a store for empty that is not.
-const CLOSED: &[u8] = &[FORMAT + 1];
+const CLOSED: &[u8] = &[2];
 
 /// Turns the records of an earlier release into ours, if there are any.
 pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StoreError> {

@@ -3,20 +3,26 @@
 //! Entries are durable before they count: [`Store::append`] is one commit, however many entries it gets. Applying the log
 //! over the snapshot gives the NIB again, since applying is deterministic.
 //!
-//! Records are JSON behind a format version byte, the same types that the northbound API speaks. It is larger than
-//! a packed encoding, but it describes itself: the next release reads what this one wrote, fields may be added with
+//! Records are JSON behind a format version byte and a checksum, the same types that the northbound API speaks. It is larger
+//! than a packed encoding, but it describes itself: the next release reads what this one wrote, fields may be added with
 //! defaults, and an operator can read what is on the disk.
+//!
+//! A disk that rots is noticed. Each commit is in two phases, so that one that ended is never taken for one that power
+//! cut short: were it, redb would go back to the commit before, and what was promised would be gone without a word (Alagappan
+//! et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). Every page is looked at when the store is opened.
 //!
 //! Everything here blocks; whoever is in a hurry asks the runtime to have it done elsewhere. Start at [`Store::open`].
 
 mod backend;
 mod earlier;
+mod record;
 
 use crate::cluster::types::{Entry, LogId, SnapshotMeta, Vote};
 use crate::runtime::{Disk, DiskFile};
 use backend::Backend;
 use openraft::entry::RaftEntry;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use record::{FORMAT, check, decode, encode};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use selvedge_core::nib::Nib;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,8 +31,6 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-/// The format of records.
-const FORMAT: u8 = 1;
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "nib.redb";
 
@@ -38,7 +42,6 @@ const MEMBER: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("member");
 const SNAPSHOTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshots");
 const LATEST: &str = "latest";
 const VOTE: &str = "vote";
-const COMMITTED: &str = "committed";
 const PURGED: &str = "purged";
 const SNAPSHOT_AT: &str = "snapshot";
 
@@ -106,28 +109,39 @@ impl Store {
             _ => StoreError::Open(error),
         })?;
         write_again(&file).map_err(StoreError::Open)?;
-        let database = Database::builder().create_with_backend(Backend(file)).map_err(redb)?;
+        let database = builder().create_with_backend(Backend(file)).map_err(redb)?;
         disk.sync_names().map_err(StoreError::Open)?;
-        let transaction = database.begin_write().map_err(redb)?;
+        let transaction = begin(&database)?;
         transaction.open_table(ENTRIES).map_err(redb)?;
         transaction.open_table(MEMBER).map_err(redb)?;
         transaction.open_table(SNAPSHOTS).map_err(redb)?;
         earlier::upgrade(&transaction)?;
         transaction.commit().map_err(redb)?;
         let store = Store(Arc::new(database));
-        // What is damaged is found now, and not when it is needed.
-        store.entries(..)?;
-        store.vote()?;
+        store.check()?;
         Ok(store)
     }
 
-    fn write<T>(
-        &self,
-        durability: Durability,
-        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut transaction = self.0.begin_write().map_err(redb)?;
-        transaction.set_durability(durability).map_err(redb)?;
+    /// Whether every record can be read: what is damaged, or of a later release, is found before anything stands on it.
+    fn check(&self) -> Result<(), StoreError> {
+        let transaction = self.0.begin_read().map_err(redb)?;
+        let entries = transaction.open_table(ENTRIES).map_err(redb)?;
+        for found in entries.iter().map_err(redb)? {
+            let (index, record) = found.map_err(redb)?;
+            check(&log_entry(index.value()), record.value())?;
+        }
+        for (table, what) in [(MEMBER, "member's record "), (SNAPSHOTS, "snapshot ")] {
+            let table = transaction.open_table(table).map_err(redb)?;
+            for found in table.iter().map_err(redb)? {
+                let (name, record) = found.map_err(redb)?;
+                check(&format!("{what}{}", name.value()), record.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = begin(&self.0)?;
         let result = work(&transaction)?;
         transaction.commit().map_err(redb)?;
         Ok(result)
@@ -138,7 +152,7 @@ impl Store {
     /// # Errors
     /// If the disk fails; whether the entries are durable is unknown then.
     pub fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| {
+        self.write(|transaction| {
             let mut table = transaction.open_table(ENTRIES).map_err(redb)?;
             for entry in entries {
                 table.insert(entry.log_id.index, encode(entry).as_slice()).map_err(redb)?;
@@ -157,7 +171,7 @@ impl Store {
         let bounds: (Bound<u64>, Bound<u64>) = (range.start_bound().cloned(), range.end_bound().cloned());
         let entry = |found: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), _>| {
             let (index, record) = found.map_err(redb)?;
-            let what = format!("log entry {}", index.value());
+            let what = log_entry(index.value());
             let entry: Entry = decode(&what, record.value())?;
             if entry.log_id.index != index.value() {
                 let why = format!("it says to be entry {}", entry.log_id.index);
@@ -177,7 +191,7 @@ impl Store {
         let table = transaction.open_table(ENTRIES).map_err(redb)?;
         match table.last().map_err(redb)? {
             Some((index, record)) => {
-                let entry: Entry = decode(&format!("log entry {}", index.value()), record.value())?;
+                let entry: Entry = decode(&log_entry(index.value()), record.value())?;
                 Ok(Some(entry.log_id()))
             }
             None => self.purged(),
@@ -190,7 +204,7 @@ impl Store {
     /// If the disk fails.
     pub fn truncate_after(&self, last: Option<LogId>) -> Result<(), StoreError> {
         let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.index));
-        self.write(Durability::Immediate, |transaction| {
+        self.write(|transaction| {
             let mut table = transaction.open_table(ENTRIES).map_err(redb)?;
             table.retain_in::<u64, _>((from, Bound::Unbounded), |_, _| false).map_err(redb)
         })
@@ -201,7 +215,7 @@ impl Store {
     /// # Errors
     /// If the disk fails.
     pub fn purge(&self, up_to: LogId) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| {
+        self.write(|transaction| {
             let mut table = transaction.open_table(ENTRIES).map_err(redb)?;
             table.retain_in(..=up_to.index, |_, _| false).map_err(redb)?;
             remember(transaction, PURGED, &up_to)
@@ -221,7 +235,7 @@ impl Store {
     /// # Errors
     /// If the disk fails.
     pub fn save_vote(&self, vote: &Vote) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| remember(transaction, VOTE, vote))
+        self.write(|transaction| remember(transaction, VOTE, vote))
     }
 
     /// Whom the member grants leadership.
@@ -232,30 +246,13 @@ impl Store {
         self.remembered(VOTE)
     }
 
-    /// Notes up to where entries are known to be agreed upon. It is durable with whatever is made durable next: lost, it is
-    /// learned again.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub fn save_committed(&self, committed: Option<LogId>) -> Result<(), StoreError> {
-        self.write(Durability::None, |transaction| remember(transaction, COMMITTED, &committed))
-    }
-
-    /// Up to where entries were known to be agreed upon.
-    ///
-    /// # Errors
-    /// If the disk fails, or the record is damaged.
-    pub fn committed(&self) -> Result<Option<LogId>, StoreError> {
-        Ok(self.remembered::<Option<LogId>>(COMMITTED)?.flatten())
-    }
-
     /// Stores a snapshot in place of the one before, unless that is of a later entry: one that is made here may be overtaken
     /// by one that comes from the leader, for which the log was purged already.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| save_snapshot(transaction, snapshot))
+        self.write(|transaction| save_snapshot(transaction, snapshot))
     }
 
     /// The latest snapshot.
@@ -276,6 +273,24 @@ impl Store {
         let record = table.get(name).map_err(redb)?;
         record.map(|record| decode(&format!("member's record {name}"), record.value())).transpose()
     }
+}
+
+/// How redb opens a file: each page's checksum is looked at, and what does not match is an error.
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_check_integrity_on_open(true);
+    builder
+}
+
+/// A transaction whose commit is in two phases.
+fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write().map_err(redb)?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
+}
+
+fn log_entry(index: u64) -> String {
+    format!("log entry {index}")
 }
 
 fn remember(transaction: &WriteTransaction, name: &str, record: &impl Serialize) -> Result<(), StoreError> {
@@ -315,22 +330,6 @@ fn write_again(file: &impl DiskFile) -> io::Result<()> {
         file.write_at(offset, part)?;
     }
     if length > 0 { file.sync() } else { Ok(()) }
-}
-
-fn encode(record: &impl Serialize) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
-    serde_json::to_writer(&mut bytes, record).expect("our own types always serialise, and memory takes them");
-    bytes
-}
-
-fn decode<T: DeserializeOwned>(what: &str, record: &[u8]) -> Result<T, StoreError> {
-    let damaged = |why: String| StoreError::Damaged { what: what.to_string(), why };
-    let (format, body) = record.split_first().ok_or_else(|| damaged("it is empty".into()))?;
-    match *format {
-        FORMAT => serde_json::from_slice(body).map_err(|error| damaged(error.to_string())),
-        0 => Err(damaged("its format byte is zero".into())),
-        found => Err(StoreError::FromTheFuture { what: what.to_string(), found }),
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// What a member's last words begin with if it never came up.
+pub const CANNOT_START: &str = "cannot start";
+
 /// So long a client waits for a read.
 const READ_MAX: Duration = Duration::from_secs(5);
 
@@ -98,11 +101,11 @@ pub async fn software<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<M
 async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<History>>, window: &Window) -> String {
     let store = match Store::open(&disk) {
         Ok(store) => store,
-        Err(error) => return format!("cannot start: {error}"),
+        Err(error) => return format!("{CANNOT_START}: {error}"),
     };
     let Started { handle, member, core, .. } = match controller::start::<R>(store, &place.config).await {
         Ok(started) => started,
-        Err(error) => return format!("cannot start: {error}"),
+        Err(error) => return format!("{CANNOT_START}: {error}"),
     };
     match R::listen(place.at).await {
         Ok(listener) => R::spawn("members", member.clone().serve(listener)),

@@ -2,6 +2,7 @@
 
 use crate::plan::swarm::Draw;
 use crate::stage::Path;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ pub enum DiskTrouble {
     ReadOnly,
     /// Every operation takes up to so many milliseconds.
     Slow(u16),
+    /// So many bytes rot: what is there is another thing, which shows when the member starts again.
+    Rot(u8),
+    /// So many sectors cannot be read.
+    Spoilt(u8),
 }
 
 /// Something that goes wrong.
@@ -61,7 +66,7 @@ pub enum Trouble {
     Poor(Seat, Seat, Path),
     /// Connections between two members are reset (N8).
     Reset(Seat, Seat),
-    /// A member's disk fails (D6, D7, D8, D11).
+    /// A member's disk fails (D3, D5, D6, D7, D8, D11).
     Disk(Seat, DiskTrouble),
     /// A member's clocks are wrong from now on: so many milliseconds ahead, so many parts in a million fast (C1, C2).
     Clock(Seat, i64, i32),
@@ -80,12 +85,22 @@ impl Trouble {
             Trouble::Cut { both: false, .. } => "N6-one-way",
             Trouble::Poor(..) => "N1-N2",
             Trouble::Reset(..) => "N8",
+            Trouble::Disk(_, DiskTrouble::Rot(_)) => "D3",
+            Trouble::Disk(_, DiskTrouble::Spoilt(_)) => "D5",
             Trouble::Disk(_, DiskTrouble::SyncFails) => "D6",
             Trouble::Disk(_, DiskTrouble::Full) => "D7",
             Trouble::Disk(_, DiskTrouble::Slow(_)) => "D8",
             Trouble::Disk(_, DiskTrouble::ReadOnly) => "D11",
             Trouble::Clock(_, _, 0) => "C1",
             Trouble::Clock(..) => "C2",
+        }
+    }
+
+    /// Whose disk is never again what it was.
+    fn ruins(&self) -> Option<Seat> {
+        match self {
+            Trouble::Disk(seat, DiskTrouble::Rot(_) | DiskTrouble::Spoilt(_)) => Some(*seat),
+            _ => None,
         }
     }
 }
@@ -136,6 +151,16 @@ impl ClusterPlan {
             }
             at_ms += draw.between(1, 2 * pace);
         }
+        // A majority keeps its disks: nobody could go on without.
+        let mut ruined = BTreeSet::new();
+        steps.retain(|step| match step.trouble.ruins() {
+            Some(seat) if ruined.len() < (members - 1) / 2 => {
+                ruined.insert(seat);
+                true
+            }
+            Some(seat) => ruined.contains(&seat),
+            None => true,
+        });
         ClusterPlan {
             seed,
             members,
@@ -197,6 +222,11 @@ const KINDS: &[Make] = &[
             2 => DiskTrouble::ReadOnly,
             _ => DiskTrouble::Slow(draw.span_ms(1, 1_000) as u16),
         };
+        Trouble::Disk(seat(draw, members), trouble)
+    },
+    |draw, members| {
+        let count = draw.span_ms(1, 40) as u8;
+        let trouble = if draw.one_in(3) { DiskTrouble::Spoilt(count) } else { DiskTrouble::Rot(count) };
         Trouble::Disk(seat(draw, members), trouble)
     },
     |draw, members| {

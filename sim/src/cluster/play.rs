@@ -2,7 +2,7 @@
 //! all is well again. Start at [`in_our_world`].
 
 use super::history::{Counts, History};
-use super::member::{Place, View, Window, software};
+use super::member::{CANNOT_START, Place, View, Window, software};
 use super::plan::{ClusterPlan, DiskTrouble, Seat, Trouble};
 use crate::disk::SimDisk;
 use crate::oracles::Violation;
@@ -11,6 +11,7 @@ use crate::stage::{Path, Stage, Stop};
 use crate::world::{World, WorldRuntime, words};
 use selvedge_core::nib::Nib;
 use selvedge_net::cluster::MemberConfig;
+use selvedge_net::store::FILE_NAME;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +54,8 @@ pub struct ClusterReport {
     pub power_losses: u64,
     /// Times a member stopped since its disk failed.
     pub disk_stops: u64,
+    /// Members that refused to start for good, since their disk was not what they had written.
+    pub refusals: u64,
     /// How often each kind of trouble was applied.
     pub troubles: BTreeMap<&'static str, u64>,
 }
@@ -98,6 +101,8 @@ struct Play<'a> {
     disks: Vec<SimDisk>,
     windows: Vec<Window>,
     up: Vec<bool>,
+    /// Who does not start any more.
+    lost: BTreeSet<Seat>,
     history: Arc<Mutex<History>>,
     ends: Vec<(Duration, End)>,
     /// How long the next power cut at a disk operation lasts, for each member.
@@ -124,6 +129,7 @@ impl<'a> Play<'a> {
             disks: seats.clone().map(|n| SimDisk::new(plan.seed.wrapping_mul(31).wrapping_add(n as u64))).collect(),
             windows: seats.clone().map(|_| Window::default()).collect(),
             up: vec![false; plan.members],
+            lost: BTreeSet::new(),
             history: Arc::default(),
             ends: Vec::new(),
             dark_for: vec![Duration::ZERO; plan.members],
@@ -215,10 +221,14 @@ impl<'a> Play<'a> {
                 self.until(back, End::Boot(seat));
             } else if let Some(why) = window.take_ended() {
                 tracing::info!(%seat, why, "a member's process ended");
-                self.report.disk_stops += 1;
                 self.down(seat, Stop::Kill);
-                let back = self.world.now() + RESTART;
-                self.until(back, End::Boot(seat));
+                if disk.is_ruined() && why.starts_with(CANNOT_START) {
+                    self.give_up(seat, &why);
+                } else {
+                    self.report.disk_stops += 1;
+                    let back = self.world.now() + RESTART;
+                    self.until(back, End::Boot(seat));
+                }
             } else if let Some(View { term, leader: Some(leader), .. }) = window.view() {
                 let known = self.leaders.entry(term).or_default();
                 if known.insert(leader) && known.len() == 2 {
@@ -226,6 +236,16 @@ impl<'a> Play<'a> {
                     self.report.violations.push(Violation::new("C6", self.world.now(), what));
                 }
             }
+        }
+    }
+
+    /// A member refuses to start: its disk is not what it wrote, and it must say so.
+    fn give_up(&mut self, seat: Seat, why: &str) {
+        self.report.refusals += 1;
+        self.lost.insert(seat);
+        if !why.contains(FILE_NAME) {
+            let what = format!("{seat} does not start, and does not say which file is damaged: {why}");
+            self.report.violations.push(Violation::new("C10", self.world.now(), what));
         }
     }
 
@@ -285,6 +305,8 @@ impl<'a> Play<'a> {
                     DiskTrouble::SyncFails => self.disks[seat.0].fail_sync(true),
                     DiskTrouble::Full => self.disks[seat.0].set_full(true),
                     DiskTrouble::ReadOnly => self.disks[seat.0].set_read_only(true),
+                    DiskTrouble::Rot(count) => (0..*count).for_each(|_| self.disks[seat.0].rot(FILE_NAME)),
+                    DiskTrouble::Spoilt(count) => (0..*count).for_each(|_| self.disks[seat.0].spoil(FILE_NAME)),
                     DiskTrouble::Slow(ms) => {
                         self.world.slow_disk(&host(*seat), Duration::from_millis(u64::from(*ms)));
                     }
@@ -298,7 +320,7 @@ impl<'a> Play<'a> {
     fn end(&mut self, end: End) {
         match end {
             End::Boot(seat) => {
-                if !self.up[seat.0] {
+                if !self.up[seat.0] && !self.lost.contains(&seat) {
                     self.boot(seat);
                 }
             }
@@ -329,14 +351,15 @@ impl<'a> Play<'a> {
     /// All members must come to hold the same: what they hold.
     async fn converge(&mut self, began: Duration) -> Option<Nib> {
         while self.world.now() < began + CONVERGE_MAX {
-            let nibs: Option<Vec<Nib>> = self.windows.iter().map(Window::nib).collect();
-            if let Some(nibs) = nibs.filter(|nibs| nibs.iter().all(|nib| nib.revision() == nibs[0].revision())) {
+            let left = self.seats().filter(|seat| !self.lost.contains(seat));
+            let nibs: Option<Vec<(Seat, Nib)>> = left.map(|seat| Some((seat, self.windows[seat.0].nib()?))).collect();
+            if let Some(nibs) = nibs.filter(|nibs| nibs.iter().all(|(_, nib)| nib.revision() == nibs[0].1.revision())) {
                 self.report.converged_after = Some(self.world.now() - began);
-                if let Some(other) = nibs.iter().position(|nib| *nib != nibs[0]) {
-                    let what = format!("{} and {} hold different things at one revision", Seat(0), Seat(other));
+                if let Some((other, _)) = nibs.iter().find(|(_, nib)| *nib != nibs[0].1) {
+                    let what = format!("{} and {other} hold different things at one revision", nibs[0].0);
                     self.report.violations.push(Violation::new("C5", self.world.now(), what));
                 }
-                return nibs.into_iter().next();
+                return nibs.into_iter().next().map(|(_, nib)| nib);
             }
             let next = self.world.now() + LOOK;
             self.pass_until(next).await;

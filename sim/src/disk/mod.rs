@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | D1, D2 | [`SimDisk::crash`] |
 //! | P2 | [`SimDisk::cut_power_at`]: within a commit, since that is many operations |
-//! | D3, D5 | [`SimDisk::rot`] |
+//! | D3, D5 | [`SimDisk::rot`], [`SimDisk::spoil`]: until the sector is written again |
 //! | D6 | [`SimDisk::fail_sync`]: the pages are clean then, and gone at the next crash |
 //! | D7, D11 | [`SimDisk::set_full`], [`SimDisk::set_read_only`] |
 //! | D9 | a file whose name was never synced is gone after a crash |
@@ -20,12 +20,14 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use selvedge_net::runtime::{Disk, DiskFile};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What is written at once or not at all, in bytes.
 const SECTOR: u64 = 512;
+/// So many sectors that were written last are the likeliest to rot.
+const RECENT: usize = 16;
 
 /// A host's disk. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -62,6 +64,10 @@ pub struct Fired {
     pub failed_syncs: u64,
     /// Writes refused, for want of space or of leave.
     pub refused: u64,
+    /// Sectors in which bits flipped.
+    pub rotten: u64,
+    /// Reads that failed, of sectors that cannot be read.
+    pub unreadable: u64,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +77,10 @@ struct File {
     unsynced: BTreeMap<u64, Vec<u8>>,
     /// What sectors were of which a sync failed, and that were not written since: clean, but not on the disk.
     doomed: BTreeMap<u64, Vec<u8>>,
+    /// Sectors that were written last.
+    recent: VecDeque<u64>,
+    /// Sectors that cannot be read until they are written.
+    spoilt: BTreeSet<u64>,
     synced_length: usize,
     name_synced: bool,
     open: bool,
@@ -86,12 +96,27 @@ impl File {
     /// Remembers what sectors were before they are written.
     fn touch(&mut self, from: u64, to: u64) {
         for sector in from / SECTOR..to.div_ceil(SECTOR) {
+            self.spoilt.remove(&sector);
+            self.recent.push_back(sector);
+            if self.recent.len() > RECENT {
+                self.recent.pop_front();
+            }
             if !self.unsynced.contains_key(&sector) {
                 // Of a sector that a sync failed for, the disk still has what was there before.
                 let old = self.doomed.remove(&sector).unwrap_or_else(|| self.sector(sector));
                 self.unsynced.insert(sector, old);
             }
         }
+    }
+
+    /// A byte of it: of a sector that was written lately, half of the time, since most of a file is of no use any more.
+    fn some_byte(&self, rng: &mut ChaCha8Rng) -> Option<usize> {
+        let sector = match rng.random_bool(0.5) {
+            true => self.recent.get(rng.random_range(0..RECENT))?,
+            false => &rng.random_range(0..(self.bytes.len() as u64).div_ceil(SECTOR).max(1)),
+        };
+        let at = (sector * SECTOR + rng.random_range(0..SECTOR)) as usize;
+        (at < self.bytes.len()).then_some(at)
     }
 
     fn restore(&mut self, sector: u64, old: &[u8]) {
@@ -200,13 +225,35 @@ impl SimDisk {
         self.state().lies = lies;
     }
 
-    /// Flips bits of a random byte of a file: silent rot. Nothing if it has none.
+    /// Bits flip in some byte of a file, without a word; nothing if it has too few.
     pub fn rot(&self, name: &str) {
         let mut state = self.state();
+        let State { files, rng, fired, .. } = &mut *state;
+        let Some(file) = files.get_mut(name) else { return };
+        let Some(at) = file.some_byte(rng) else { return };
+        let flip = rng.random_range(1..=255_u8);
+        tracing::trace!(target: "disk", name, at, flip, "rot");
+        fired.rotten += 1;
+        // A sector that was not synced rots where it is: on the disk.
+        match file.unsynced.get_mut(&(at as u64 / SECTOR)) {
+            Some(old) => old.get_mut(at % SECTOR as usize).into_iter().for_each(|byte| *byte ^= flip),
+            None => file.bytes[at] ^= flip,
+        }
+    }
+
+    /// Some sector of a file cannot be read from now on; nothing if it has too few.
+    pub fn spoil(&self, name: &str) {
+        let mut state = self.state();
         let State { files, rng, .. } = &mut *state;
-        let Some(file) = files.get_mut(name).filter(|file| !file.bytes.is_empty()) else { return };
-        let at = rng.random_range(0..file.bytes.len());
-        file.bytes[at] ^= rng.random_range(1..=255_u8);
+        let Some(file) = files.get_mut(name) else { return };
+        let at = file.some_byte(rng);
+        file.spoilt.extend(at.map(|at| at as u64 / SECTOR));
+    }
+
+    /// Whether anything on it rotted or could not be read.
+    pub fn is_ruined(&self) -> bool {
+        let state = self.state();
+        state.fired.rotten > 0 || state.fired.unreadable > 0
     }
 
     /// How often each kind of fault had an effect.
@@ -306,6 +353,11 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.with(|state, name| {
             let from = offset as usize;
+            let sectors = offset / SECTOR..(offset + out.len() as u64).div_ceil(SECTOR);
+            if file(state, name).spoilt.range(sectors).next().is_some() {
+                state.fired.unreadable += 1;
+                return Err(io::Error::other("a sector cannot be read"));
+            }
             let bytes = file(state, name).bytes.get(from..from.saturating_add(out.len()));
             out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
@@ -377,7 +429,7 @@ mod tests {
     use super::*;
     use selvedge_core::nib::{Command, Nib};
     use selvedge_net::cluster::types::{Batch, SnapshotMeta, entry};
-    use selvedge_net::store::{Snapshot, Store, StoreError};
+    use selvedge_net::store::{FILE_NAME, Snapshot, Store, StoreError};
 
     fn command(n: u64) -> Command {
         Command::SetUser { name: format!("user{n}"), password_hash: n.to_string() }
@@ -440,6 +492,38 @@ mod tests {
             !matches!(lied, Ok(true))
         });
         assert_eq!(noticed.count(), 10);
+    }
+
+    /// Whatever rots or cannot be read: the store either refuses in words, or has all that it acknowledged.
+    #[test]
+    fn a_rotten_store_is_refused_or_whole() {
+        let (mut refused, mut whole) = (0, 0);
+        for seed in 0..150 {
+            let disk = SimDisk::new(seed);
+            let mut acknowledged = 0;
+            let store = Store::open(&disk).expect("an empty store");
+            if seed % 2 == 0 {
+                disk.cut_power_at(200 + seed);
+            }
+            let _ = append_until_it_fails(&store, &mut acknowledged);
+            drop(store);
+            disk.crash();
+            for _ in 0..3 {
+                if seed % 3 == 0 { disk.spoil(FILE_NAME) } else { disk.rot(FILE_NAME) }
+            }
+            match Store::open(&disk).and_then(|store| Ok((store.last()?, store.entries(..)?, store.snapshot()?))) {
+                Ok((last, _, _)) => {
+                    whole += 1;
+                    let last = last.map_or(0, |last| last.index);
+                    assert!(last == acknowledged || last == acknowledged + 1, "seed {seed}: {last} of {acknowledged}");
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().contains(FILE_NAME), "seed {seed}: {error}");
+                }
+            }
+        }
+        assert!(refused > 20 && whole > 20, "{refused} refused, {whole} whole");
     }
 
     #[test]
