@@ -23,7 +23,7 @@ pub const UNSAID: &[(&str, &str)] = &[
     ("P4", "tasks take no time in the simulated world"),
     ("P7, P8", "a member that lost its disk cannot be told from a new one yet, and would vote twice"),
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
-    ("D3, D5", "the store has no checksum of its own, and would not notice a flipped bit in a value"),
+    ("D3, D5", "a controller that is alone refuses its store then, and stays away: `cargo sim cluster` has them"),
     ("D4, D10", "one file, written by one store: misdirected writes are left to its checksums"),
     ("S7", "no flow sends packets to a controller"),
     ("S13", "every switch has the features of the newest"),
