@@ -14,8 +14,11 @@ pub const STORY: Story = Story {
     source: "seed 9: pages that were clean and not on the disk were trusted; Rebello et al., USENIX ATC 2020",
     marks: &[Mark::StoppedOnDiskError, Mark::RecoveredFromPowerCut],
     make: || {
-        network(2, 2)
-            .changes(0, THERE, 50_000, 400)
+        // One port after the other: a request that was lost holds up those for its port.
+        network(2, 4)
+            .changes(0, THERE, THERE + 8_000, 400)
+            .changes(1, THERE + 8_000, THERE + 24_000, 400)
+            .changes(2, THERE + 24_000, 50_000, 400)
             .fault(THERE + 3_000, Fault::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 })
             .fault(THERE + 12_000, Fault::PowerCutAt { operations: 9, down_ms: 2_000 })
             .fault(THERE + 20_000, Fault::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 })
