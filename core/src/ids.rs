@@ -47,3 +47,14 @@ number! {
     /// `generation_id`, and is kept in the switch's own database.
     Epoch(u64)
 }
+number! {
+    /// A controller of a cluster. From 1; never given out again.
+    MemberId(u64)
+}
+
+/// What openraft's suite for storage makes of its numbers.
+impl From<u64> for MemberId {
+    fn from(number: u64) -> MemberId {
+        MemberId(number)
+    }
+}

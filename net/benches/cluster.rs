@@ -7,13 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "it measures the real clock and the real disk")]
 #![allow(missing_docs, reason = "it is a program")]
 
-use selvedge_core::nib::{Command, Common, Object, TransportZone};
-use selvedge_net::cluster::MemberConfig;
+use selvedge_core::ids::MemberId;
+use selvedge_core::nib::{ClusterCommand, Command, Common, Invitation, Object, TransportZone};
+use selvedge_net::cluster::wire::{Application, Secret};
+use selvedge_net::cluster::{Member, MemberConfig, Own, join};
 use selvedge_net::controller::{self, Handle, Started};
 use selvedge_net::runtime::{Disk, DiskFile, HostDisk, Runtime, Tokio};
-use selvedge_net::store::Store;
+use selvedge_net::store::{Identity, Store};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+const CLUSTER: Uuid = Uuid::from_u128(1);
 /// Writes one after the other.
 const IN_ROW: usize = 500;
 /// Writes at once.
@@ -89,31 +91,53 @@ fn sync_cost(directory: &Path) -> io::Result<Duration> {
     Ok(costs[costs.len() / 2])
 }
 
+/// A member that listens at an address of its own.
+async fn member(
+    (number, of): (u64, u64),
+    directory: &Path,
+    syncs: &Arc<AtomicU64>,
+    listener: <Tokio as Runtime>::Listener,
+) -> Result<(Handle, Member<Tokio>), Box<dyn std::error::Error>> {
+    let own = directory.join(format!("{of}-{number}"));
+    std::fs::create_dir_all(&own)?;
+    let store = Store::open(&Counting(HostDisk(own), syncs.clone()))?;
+    let identity = Identity { cluster: CLUSTER, member: MemberId(number), uuid: Uuid::from_u128(number.into()) };
+    let address = if of == 1 { None } else { Some(listener.local_addr()?) };
+    let config = MemberConfig { identity, address, mutual: None, snapshot_every: 1_000_000 };
+    let Started { handle, member, core, .. } = controller::start::<Tokio>(store, &config).await?;
+    Tokio::spawn("members", member.clone().serve(listener));
+    Tokio::spawn("core", async move { core.await.expect("the disk works") });
+    Ok((handle, member))
+}
+
 /// A cluster in this process: the way in at each member, the leader's first, and the syncs of all.
 async fn cluster(members: u64, directory: &Path) -> Result<(Vec<Handle>, Arc<AtomicU64>), Box<dyn std::error::Error>> {
-    let (mut listeners, mut founders) = (Vec::new(), BTreeMap::new());
-    for id in 1..=members {
-        let listener = <Tokio as Runtime>::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        founders.insert(id, listener.local_addr()?);
-        listeners.push(listener);
-    }
     let syncs = Arc::new(AtomicU64::new(0));
-    let (mut handles, mut parts) = (Vec::new(), Vec::new());
-    for (id, listener) in (1..).zip(listeners) {
-        let own = directory.join(format!("{members}-{id}"));
-        std::fs::create_dir_all(&own)?;
-        let store = Store::open(&Counting(HostDisk(own), syncs.clone()))?;
-        let founders = if members == 1 { BTreeMap::new() } else { founders.clone() };
-        let config = MemberConfig { cluster: Uuid::from_u128(1), id, founders, snapshot_every: 1_000_000 };
-        let Started { handle, member, core, .. } = controller::start::<Tokio>(store, &config).await?;
-        Tokio::spawn("members", member.clone().serve(listener));
-        Tokio::spawn("core", async move { core.await.expect("the disk works") });
+    let (mut handles, mut parts, mut known) = (Vec::<Handle>::new(), Vec::<Member<Tokio>>::new(), Vec::new());
+    for number in 1..=members {
+        let listener = <Tokio as Runtime>::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let address = listener.local_addr()?;
+        if let Some(first) = handles.first() {
+            let uuid = Uuid::from_u128(number.into());
+            let secret = Secret(String::new());
+            let invitation = Invitation { secret: secret.digest(), until: u64::MAX, replaces: None };
+            first.until(|state| (!state.nib.cluster().members().is_empty()).then_some(())).await;
+            first.submit(Command::Cluster(ClusterCommand::Invite { uuid, invitation, now: 0 })).await?;
+            let application = Application { uuid, address, invitation: uuid, secret };
+            let deadline = <Tokio as Runtime>::now() + Duration::from_secs(60);
+            join::<Tokio>(Own::new(CLUSTER, None, None), known.clone(), application, deadline).await?;
+        }
+        let (handle, part) = member((number, members), directory, &syncs, listener).await?;
+        known.push(address);
         handles.push(handle);
-        parts.push(member);
+        parts.push(part);
+    }
+    while parts[0].metrics().committed_membership_config.voter_ids().count() < parts.len() {
+        Tokio::sleep(Duration::from_millis(20)).await;
     }
     let leader = loop {
         match parts[0].metrics().current_leader {
-            Some(leader) => break leader as usize - 1,
+            Some(leader) => break leader.0 as usize - 1,
             None => Tokio::sleep(Duration::from_millis(20)).await,
         }
     };

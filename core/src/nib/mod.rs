@@ -8,10 +8,12 @@
 //! The NIB holds intent and observation, nothing derived; flows are [`crate::compile`]'s. Start at [`Nib`].
 
 mod apply;
+mod cluster;
 mod config;
 mod location;
 mod refusal;
 
+pub use cluster::{Cluster, ClusterCommand, Invitation, MemberRecord};
 pub use config::*;
 pub use location::{Claim, Location, ObservedVif};
 pub use refusal::{Invalid, Refusal};
@@ -64,6 +66,8 @@ pub enum Command {
         /// VIFs that are no longer there.
         gone: Vec<String>,
     },
+    /// Change who the controllers are.
+    Cluster(ClusterCommand),
     /// Add a user of the API, or change the password.
     SetUser {
         /// The login name.
@@ -86,6 +90,8 @@ pub enum Change {
     Port(Uuid),
     /// A user.
     User,
+    /// Who the controllers are.
+    Cluster,
 }
 
 /// A transport zone in the NIB.
@@ -163,6 +169,9 @@ pub struct Nib {
     last_tunnel_key: TunnelKey,
     last_node_number: NodeNumber,
     last_epoch: Epoch,
+    /// A release before had none.
+    #[serde(default)]
+    cluster: Cluster,
     /// Derived from the rest; rebuilt on load.
     #[serde(skip)]
     index: Index,

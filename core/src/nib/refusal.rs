@@ -1,9 +1,10 @@
 //! Why a command was refused. Start at [`Refusal`].
 
 use super::config::Kind;
-use crate::ids::Revision;
+use crate::ids::{MemberId, Revision};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use uuid::Uuid;
 
 /// A field whose value is wrong by itself.
@@ -81,5 +82,34 @@ pub enum Refusal {
         what: Cow<'static, str>,
         /// How many there are.
         limit: u32,
+    },
+    /// There is no cluster that anybody could join.
+    #[error("this controller cannot be reached by others: start it with --cluster ADDR:PORT first")]
+    NoCluster,
+    /// Who would join shows no leave to.
+    #[error("the token cannot be used: {why}")]
+    NotInvited {
+        /// Why.
+        why: Cow<'static, str>,
+    },
+    /// A controller is no member, or not any more.
+    #[error("there is no member {member} in the cluster")]
+    NoSuchMember {
+        /// Its number.
+        member: MemberId,
+    },
+    /// A cluster must have a member.
+    #[error("member {member} is the only one: it cannot leave")]
+    LastMember {
+        /// Its number.
+        member: MemberId,
+    },
+    /// Two members cannot be at one address.
+    #[error("{address} is that of member {by}")]
+    AddressInUse {
+        /// The address.
+        address: SocketAddr,
+        /// Whose it is.
+        by: MemberId,
     },
 }

@@ -78,7 +78,7 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::Refused(refusal) => refusal_status(refusal),
-            ApiError::Stopped(_) | ApiError::Cluster(ProposeError::Fatal(_)) => {
+            ApiError::Stopped(_) | ApiError::Cluster(ProposeError::Fatal(_) | ProposeError::Dismissed) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "STOPPING")
             }
             ApiError::Cluster(ProposeError::NoLeader) => (StatusCode::SERVICE_UNAVAILABLE, "NO_LEADER"),
@@ -107,6 +107,11 @@ fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::InUse { .. } => (StatusCode::CONFLICT, "IN_USE"),
         Refusal::Stale { .. } => (StatusCode::CONFLICT, "STALE"),
         Refusal::Exhausted { .. } => (StatusCode::CONFLICT, "EXHAUSTED"),
+        Refusal::NoCluster => (StatusCode::CONFLICT, "NO_CLUSTER"),
+        Refusal::NotInvited { .. } => (StatusCode::FORBIDDEN, "NOT_INVITED"),
+        Refusal::NoSuchMember { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_MEMBER"),
+        Refusal::LastMember { .. } => (StatusCode::CONFLICT, "LAST_MEMBER"),
+        Refusal::AddressInUse { .. } => (StatusCode::CONFLICT, "ADDRESS_IN_USE"),
     }
 }
 

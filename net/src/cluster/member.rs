@@ -3,11 +3,12 @@
 use super::log::Log;
 use super::machine::Machine;
 use super::peer::{Own, Peer, Peers, Unanswered};
-use super::types::{Answers, Batch, FIRST_MEMBER, LogId, MemberId, Types};
-use super::wire::{self, Ask, Denied, Envelope, Said};
+use super::types::{Answers, Batch, FIRST_MEMBER, LogId, Types};
+use super::wire::{Ask, Denied, Said};
 use crate::controller::Handle;
-use crate::runtime::{Accepted, Listener, Moment, Runtime};
-use crate::store::{Snapshot, Store};
+use crate::runtime::{Moment, Runtime};
+use crate::store::{Identity, Snapshot, Store};
+use crate::tls::Mutual;
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::impls::BasicNode;
 use openraft::type_config::async_runtime::watch::WatchReceiver;
@@ -28,18 +29,20 @@ const HEARTBEAT_ALONE: Duration = Duration::from_secs(2);
 const PROPOSE_TTL: Duration = Duration::from_secs(10);
 /// The same where nobody else could lead: a slow disk is waited for.
 const PROPOSE_TTL_ALONE: Duration = Duration::from_secs(365 * 86_400);
+/// So long a whole NIB may take on its way to another member.
+const SNAPSHOT_TTL: Duration = Duration::from_secs(60);
 /// After this a leader that is not known yet is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a member must know before it starts.
 #[derive(Clone, Debug)]
 pub struct MemberConfig {
-    /// The cluster.
-    pub cluster: Uuid,
-    /// Its own number.
-    pub id: MemberId,
-    /// Who forms the cluster, itself included; empty: it is alone.
-    pub founders: BTreeMap<MemberId, SocketAddr>,
+    /// Who it is.
+    pub identity: Identity,
+    /// Where other members reach it; nothing if there are none, and none can join.
+    pub address: Option<SocketAddr>,
+    /// How members prove who they are; nothing where the network is trusted.
+    pub mutual: Option<Arc<Mutual>>,
     /// A snapshot is taken after so many entries; at least 1.
     pub snapshot_every: u64,
 }
@@ -47,17 +50,19 @@ pub struct MemberConfig {
 impl MemberConfig {
     /// A cluster of one.
     pub fn alone(cluster: Uuid, snapshot_every: u64) -> MemberConfig {
-        MemberConfig { cluster, id: FIRST_MEMBER, founders: BTreeMap::new(), snapshot_every }
+        let identity = Identity { cluster, member: FIRST_MEMBER, uuid: cluster };
+        MemberConfig { identity, address: None, mutual: None, snapshot_every }
     }
 
     fn raft(&self) -> Config {
-        let heartbeat = if self.founders.is_empty() { HEARTBEAT_ALONE } else { HEARTBEAT };
+        let heartbeat = if self.address.is_none() { HEARTBEAT_ALONE } else { HEARTBEAT };
         let ms = |times: u32| (heartbeat * times).as_millis() as u64;
         Config {
-            cluster_name: self.cluster.to_string(),
+            cluster_name: self.identity.cluster.to_string(),
             heartbeat_interval: ms(1),
             election_timeout_min: ms(4),
             election_timeout_max: ms(8),
+            install_snapshot_timeout: SNAPSHOT_TTL.as_millis() as u64,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
             max_in_snapshot_log_to_keep: 0,
             purge_batch_size: 1,
@@ -69,10 +74,8 @@ impl MemberConfig {
         }
     }
 
-    fn members(&self) -> BTreeMap<MemberId, BasicNode> {
-        let founders = self.founders.iter().map(|(id, at)| (*id, BasicNode { addr: at.to_string() }));
-        let alone = [(self.id, BasicNode { addr: String::new() })];
-        if self.founders.is_empty() { alone.into() } else { founders.collect() }
+    fn node(&self) -> BasicNode {
+        BasicNode { addr: self.address.map_or(String::new(), |address| address.to_string()) }
     }
 }
 
@@ -88,18 +91,31 @@ pub enum ProposeError {
     /// Nobody knows: this member is stopping, since its disk failed, as a rule.
     #[error("{0}")]
     Fatal(String),
+    /// Nobody knows: this member was dismissed.
+    #[error(
+        "this controller was dismissed from the cluster; to be a member again, it must join with an empty data directory"
+    )]
+    Dismissed,
 }
 
 /// A member. Clones are the same.
 pub struct Member<R: Runtime> {
-    raft: Raft<Types<R>, Machine<R>>,
-    own: Own,
-    ttl: Duration,
+    pub(super) raft: Raft<Types<R>, Machine<R>>,
+    pub(super) own: Own,
+    pub(super) mutual: Option<Arc<Mutual>>,
+    pub(super) handle: Handle,
+    pub(super) ttl: Duration,
 }
 
 impl<R: Runtime> Clone for Member<R> {
     fn clone(&self) -> Member<R> {
-        Member { raft: self.raft.clone(), own: self.own, ttl: self.ttl }
+        Member {
+            raft: self.raft.clone(),
+            own: self.own.clone(),
+            mutual: self.mutual.clone(),
+            handle: self.handle.clone(),
+            ttl: self.ttl,
+        }
     }
 }
 
@@ -118,26 +134,40 @@ impl<R: Runtime> Member<R> {
         handle: Handle,
         snapshot: &Snapshot,
     ) -> Result<Member<R>, ProposeError> {
-        let own = Own { cluster: config.cluster, member: config.id };
-        let machine = Machine::new(handle, store.clone(), &snapshot.meta);
+        let id = config.identity.member;
+        let own = Own::new(config.identity.cluster, Some(id), config.mutual.as_ref().map(|mutual| mutual.dial.clone()));
+        let machine = Machine::new(handle.clone(), store.clone(), &snapshot.meta);
         let settings = config.raft().validate().expect("our own settings are sound");
-        let raft = Raft::new(config.id, Arc::new(settings), Peers::new(own), Log::new(store), machine).await;
+        let raft = Raft::new(id, Arc::new(settings), Peers::new(own.clone()), Log::new(store), machine).await;
         let raft = raft.map_err(|error| fatal::<R>(&error))?;
-        let is_founder = config.founders.keys().next().is_none_or(|first| *first == config.id);
         let is_new = !raft.is_initialized().await.map_err(|error| fatal::<R>(&error))?;
-        if is_founder && is_new {
-            match raft.initialize(config.members()).await {
+        let ttl = if config.address.is_none() { PROPOSE_TTL_ALONE } else { PROPOSE_TTL };
+        let member = Member { raft, own, mutual: config.mutual.clone(), handle, ttl };
+        if is_new && id == FIRST_MEMBER {
+            match member.raft.initialize(BTreeMap::from([(id, config.node())])).await {
                 Ok(()) => {}
                 Err(RaftError::Fatal(error)) => return Err(fatal::<R>(&error)),
-                // Somebody else was quicker.
-                Err(RaftError::APIError(error)) => tracing::debug!(%error, "the cluster is there already"),
+                Err(RaftError::APIError(error)) => return Err(ProposeError::Fatal(error.to_string())),
             }
-        } else if config.founders.is_empty() {
+        } else if member.is_alone().await? {
             // Nobody else could be elected: no need to wait.
-            raft.trigger().elect(false).await.map_err(|error| fatal::<R>(&error))?;
+            member.raft.trigger().elect(false).await.map_err(|error| fatal::<R>(&error))?;
         }
-        let ttl = if config.founders.is_empty() { PROPOSE_TTL_ALONE } else { PROPOSE_TTL };
-        Ok(Member { raft, own, ttl })
+        if config.address.is_some() {
+            R::spawn("steward", member.clone().tend(config.clone()));
+        }
+        Ok(member)
+    }
+
+    /// Whether it is the only one with a vote: then it leads as soon as it has started.
+    ///
+    /// # Errors
+    /// If the member is stopping.
+    pub async fn is_alone(&self) -> Result<bool, ProposeError> {
+        let own = self.own.member;
+        // Metrics say nothing before the cluster's task has run for the first time.
+        let look = self.raft.with_raft_state(move |state| state.membership_state.effective().voter_ids().eq(own));
+        look.await.map_err(|error| fatal::<R>(&error))
     }
 
     /// Waits until this member's state has all that the cluster had agreed upon when it was asked: what is read from it then
@@ -164,11 +194,11 @@ impl<R: Runtime> Member<R> {
             Err(RaftError::APIError(_)) => {}
         }
         let metrics = self.metrics();
-        let leader = metrics.current_leader.filter(|leader| *leader != self.own.member);
+        let leader = metrics.current_leader.filter(|leader| Some(*leader) != self.own.member);
         let node = leader.and_then(|leader| metrics.membership_config.membership().get_node(&leader).cloned());
         let Some((leader, node)) = leader.zip(node) else { return Ok(None) };
         let ttl = deadline.saturating_sub(R::now());
-        match Peer::<R>::new(self.own, leader, &node).ask(Ask::ReadIndex, ttl).await {
+        match Peer::<R>::new(self.own.clone(), leader, &node).ask(Ask::ReadIndex, ttl).await {
             Ok(Said::ReadIndex(log_id)) => Ok(Some(log_id)),
             Ok(_) | Err(_) => Ok(None),
         }
@@ -210,15 +240,15 @@ impl<R: Runtime> Member<R> {
                 Some(Err(RaftError::APIError(error))) => return Err(ProposeError::Unknown(error.to_string())),
                 None => return Err(ProposeError::Unknown(format!("no majority agreed within {:?}", self.ttl))),
             };
-            if let Some((id, node)) = leader.filter(|(id, _)| *id != self.own.member) {
+            if let Some((id, node)) = leader.filter(|(id, _)| Some(*id) != self.own.member) {
                 let left = deadline.saturating_sub(R::now());
-                match Peer::<R>::new(self.own, id, &node).ask(Ask::Propose(batch.clone()), left).await {
+                match Peer::<R>::new(self.own.clone(), id, &node).ask(Ask::Propose(batch.clone()), left).await {
                     Ok(Said::Done(answers)) => return Ok(answers),
                     Ok(other) => return Err(ProposeError::Unknown(format!("it answered {other:?}"))),
                     Err(Unanswered::Lost(error)) => return Err(ProposeError::Unknown(error.to_string())),
                     Err(Unanswered::Denied(Denied::Failed(why))) => return Err(ProposeError::Unknown(why)),
                     Err(error @ (Unanswered::Unreachable(_) | Unanswered::Denied(_))) => {
-                        tracing::debug!(leader = id, %error, "the leader did not take a batch");
+                        tracing::debug!(leader = %id, %error, "the leader did not take a batch");
                     }
                 }
             }
@@ -237,13 +267,20 @@ impl<R: Runtime> Member<R> {
     /// Waits until the member stops by itself, and says why: its disk failed, as a rule.
     pub async fn failure(&self) -> ProposeError {
         let mut metrics = self.raft.metrics();
-        loop {
-            if let Err(error) = &metrics.borrow_watched().running_state {
-                return fatal::<R>(error);
+        let broken = async {
+            loop {
+                if let Err(error) = &metrics.borrow_watched().running_state {
+                    return fatal::<R>(error);
+                }
+                if metrics.changed().await.is_err() {
+                    return fatal::<R>(&Fatal::Stopped);
+                }
             }
-            if metrics.changed().await.is_err() {
-                return fatal::<R>(&Fatal::Stopped);
-            }
+        };
+        tokio::select! {
+            biased;
+            broken = broken => broken,
+            () = self.own.dismissed() => ProposeError::Dismissed,
         }
     }
 
@@ -253,145 +290,7 @@ impl<R: Runtime> Member<R> {
             tracing::debug!(%error, "the cluster's task was gone already");
         }
     }
-
-    /// Answers other members, for as long as they are accepted.
-    pub async fn serve(self, mut listener: R::Listener) {
-        loop {
-            match listener.accept().await {
-                Ok(Accepted { stream, .. }) => R::spawn("member", self.clone().converse(stream)),
-                Err(error) => {
-                    tracing::warn!(%error, "a member's connection was not accepted");
-                    R::sleep(LOOK_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn converse(self, mut stream: R::Stream) {
-        loop {
-            // That a connection ends is no news.
-            let Ok(envelope) = wire::read::<Envelope<R>>(&mut stream).await else { return };
-            let said = self.answer(envelope).await;
-            if wire::write(&mut stream, &said).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn answer(&self, envelope: Envelope<R>) -> Said<R> {
-        if envelope.cluster != self.own.cluster {
-            return Said::Denied(Denied::OtherCluster(self.own.cluster));
-        }
-        if envelope.to != self.own.member {
-            return Said::Denied(Denied::OtherMember(self.own.member));
-        }
-        let failed = |error: String| Said::Denied(Denied::Failed(error));
-        match envelope.ask {
-            Ask::Append(rpc) => match self.raft.append_entries(rpc).await {
-                Ok(response) => Said::Append(response),
-                Err(error) => failed(error.to_string()),
-            },
-            Ask::Vote(rpc) => match self.raft.vote(rpc).await {
-                Ok(response) => Said::Vote(response),
-                Err(error) => failed(error.to_string()),
-            },
-            Ask::PreVote(rpc) => match self.raft.pre_vote(rpc).await {
-                Ok(response) => Said::Vote(response),
-                Err(error) => failed(error.to_string()),
-            },
-            Ask::Snapshot { vote, meta, nib } => {
-                let snapshot = openraft::Snapshot { meta, snapshot: Arc::new(nib.reindexed()) };
-                match self.raft.install_full_snapshot(vote, snapshot).await {
-                    Ok(response) => Said::Snapshot(response),
-                    Err(error) => failed(error.to_string()),
-                }
-            }
-            Ask::ReadIndex => {
-                match R::before(R::now() + self.ttl, self.raft.get_read_log_id(ReadPolicy::ReadIndex)).await {
-                    Some(Ok((read, _))) => Said::ReadIndex(*read.log_id()),
-                    Some(Err(RaftError::APIError(_))) | None => Said::Denied(Denied::NotLeader),
-                    Some(Err(RaftError::Fatal(error))) => failed(error.to_string()),
-                }
-            }
-            Ask::Propose(batch) => match R::before(R::now() + self.ttl, self.raft.client_write(batch)).await {
-                Some(Ok(written)) => Said::Done(written.data),
-                Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Said::Denied(Denied::NotLeader),
-                Some(Err(error)) => failed(error.to_string()),
-                None => failed(format!("no majority agreed within {:?}", self.ttl)),
-            },
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::controller::{Started, start};
-    use crate::runtime::{HostDisk, Tokio};
-    use selvedge_core::nib::Command;
-
-    const CLUSTER: Uuid = Uuid::from_u128(7);
-
-    fn write(n: usize) -> Command {
-        Command::SetUser { name: format!("user{n}"), password_hash: String::new() }
-    }
-
-    #[tokio::test]
-    async fn an_address_that_came_to_another_member_or_cluster_is_noticed() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
-        let alone = MemberConfig::alone(CLUSTER, SNAPSHOT_EVERY);
-        let Started { member, core, .. } = start::<Tokio>(store, &alone).await.expect("it starts");
-        Tokio::spawn("core", async move { core.await.expect("the store works") });
-        let listener = Tokio::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
-        let node = BasicNode { addr: listener.local_addr().expect("an address").to_string() };
-        Tokio::spawn("members", member.serve(listener));
-        let ask = async |cluster, id| {
-            let mut peer = Peer::<Tokio>::new(Own { cluster, member: 2 }, id, &node);
-            peer.ask(Ask::ReadIndex, Duration::from_secs(5)).await
-        };
-        assert!(matches!(ask(CLUSTER, FIRST_MEMBER).await, Ok(Said::ReadIndex(_))));
-        let other = Uuid::from_u128(8);
-        assert!(matches!(ask(other, FIRST_MEMBER).await, Err(Unanswered::Denied(Denied::OtherCluster(CLUSTER)))));
-        assert!(matches!(ask(CLUSTER, 3).await, Err(Unanswered::Denied(Denied::OtherMember(FIRST_MEMBER)))));
-    }
-
-    /// On real sockets and disks: what one member promised the others have.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn three_members_on_real_sockets_agree() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (mut listeners, mut founders) = (Vec::new(), BTreeMap::new());
-        for id in 1..=3 {
-            let listener = Tokio::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
-            founders.insert(id, listener.local_addr().expect("an address"));
-            listeners.push(listener);
-        }
-        let mut members = Vec::new();
-        for (id, listener) in (1..).zip(listeners) {
-            let own = directory.path().join(id.to_string());
-            std::fs::create_dir_all(&own).expect("a directory");
-            let store = Store::open(&HostDisk(own)).expect("an empty store");
-            let config = MemberConfig { cluster: CLUSTER, id, founders: founders.clone(), snapshot_every: 10 };
-            let Started { handle, member, core, .. } = start::<Tokio>(store, &config).await.expect("it starts");
-            // It ends with an error when the member is stopped below.
-            Tokio::spawn("core", async move { _ = core.await });
-            Tokio::spawn("members", member.clone().serve(listener));
-            members.push((handle, member));
-        }
-        let mut revision = None;
-        for n in 0..30 {
-            let (handle, _) = &members[n % 3];
-            let next = Some(handle.submit(write(n)).await.expect("agreed upon"));
-            assert!(next > revision, "each is later than what was told before");
-            revision = next;
-        }
-        for (handle, member) in &members {
-            member.catch_up(Tokio::now() + Duration::from_secs(10)).await.expect("the leader says");
-            assert!(Some(handle.read(|state| state.nib.revision())) >= revision);
-            assert!(handle.read(|state| (0..30).all(|n| state.nib.user(&format!("user{n}")).is_some())));
-        }
-        for (_, member) in &members {
-            member.stop().await;
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,10 @@
 //! | module | |
 //! | --- | --- |
 //! | [`member`] | a member of a cluster; start here |
+//! | `serve` | what it answers when others ask |
+//! | `steward` | makes the log's membership follow the members that are wanted |
+//! | [`join`](mod@join) | how somebody becomes a member |
+//! | [`view`] | how a cluster is, as its leader sees it |
 //! | [`types`] | what is replicated |
 //! | [`log`] | the log as openraft sees it, on the [`store`](crate::store) |
 //! | [`machine`] | the state that entries are applied to |
@@ -14,12 +18,19 @@
 //! | [`wire`] | what members say to each other |
 //! | [`runtime`] | openraft on any runtime |
 
+pub mod join;
 pub mod log;
 pub mod machine;
 pub mod member;
 pub mod peer;
 pub mod runtime;
+mod serve;
+mod steward;
 pub mod types;
+pub mod view;
 pub mod wire;
 
+pub use join::{JoinError, Welcome, join};
 pub use member::{Member, MemberConfig, ProposeError};
+pub use peer::Own;
+pub use view::{ClusterView, MemberView};

@@ -4,6 +4,7 @@ use super::machine::Carried;
 use super::types::{MemberId, Types, Vote};
 use super::wire::{self, Ask, Denied, Envelope, Said};
 use crate::runtime::Runtime;
+use crate::tls::Dial;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::impls::BasicNode;
 use openraft::network::RPCOption;
@@ -14,17 +15,47 @@ use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
-/// Who asks, and of which cluster.
-#[derive(Clone, Copy, Debug)]
+/// Who asks, and of which cluster. Clones are the same.
+#[derive(Clone, Debug)]
 pub struct Own {
     /// The cluster.
     pub cluster: Uuid,
-    /// The member.
-    pub member: MemberId,
+    /// The member; nobody yet if it would join.
+    pub member: Option<MemberId>,
+    /// How others are called up; nothing where networks are trusted.
+    pub dial: Option<Dial>,
+    dismissed: Arc<(AtomicBool, Notify)>,
+}
+
+impl Own {
+    /// A member of a cluster, or somebody who would be one.
+    pub fn new(cluster: Uuid, member: Option<MemberId>, dial: Option<Dial>) -> Own {
+        Own { cluster, member, dial, dismissed: Arc::default() }
+    }
+
+    /// It is no member any more.
+    pub fn dismiss(&self) {
+        self.dismissed.0.store(true, Ordering::Release);
+        self.dismissed.1.notify_waiters();
+    }
+
+    /// Waits until it is no member any more.
+    pub async fn dismissed(&self) {
+        let notified = self.dismissed.1.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.dismissed.0.load(Ordering::Acquire) {
+            notified.await;
+        }
+    }
 }
 
 /// Makes ways to other members.
@@ -44,11 +75,17 @@ impl<R> Peers<R> {
 /// Another member, and the connection to it, if there is one.
 pub struct Peer<R: Runtime> {
     own: Own,
-    member: MemberId,
+    member: Option<MemberId>,
     at: Result<SocketAddr, String>,
     // A mutex for want of streams that may be shared; it is never locked.
-    stream: Mutex<Option<R::Stream>>,
+    stream: Mutex<Option<Line>>,
+    runtime: PhantomData<fn() -> R>,
 }
+
+/// A connection, encrypted or not.
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
+struct Line(Box<dyn Bytes>);
 
 /// Why there was no answer, and whether the question may have been taken.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +105,26 @@ impl<R: Runtime> Peer<R> {
     /// The way to a member.
     pub fn new(own: Own, member: MemberId, node: &BasicNode) -> Peer<R> {
         let at = node.addr.parse().map_err(|error| format!("{:?} is no address: {error}", node.addr));
-        Peer { own, member, at, stream: Mutex::new(None) }
+        Peer { own, member: Some(member), at, stream: Mutex::new(None), runtime: PhantomData }
+    }
+
+    /// The way to whichever member is at an address.
+    pub fn somebody(own: Own, at: SocketAddr) -> Peer<R> {
+        Peer { own, member: None, at: Ok(at), stream: Mutex::new(None), runtime: PhantomData }
+    }
+
+    fn connect(&self, at: SocketAddr) -> impl Future<Output = io::Result<Line>> + Send + use<R> {
+        let dial = self.own.dial.clone();
+        async move {
+            let stream = R::connect(at).await?;
+            match dial {
+                None => Ok(Line(Box::new(stream))),
+                Some(Dial { client, name }) => {
+                    let connector = TlsConnector::from(client);
+                    Ok(Line(Box::new(connector.connect(name, stream).await?)))
+                }
+            }
+        }
     }
 
     /// Asks the member something, and waits for the answer for so long.
@@ -84,19 +140,24 @@ impl<R: Runtime> Peer<R> {
             Some(stream) => stream,
             None => {
                 let at = self.at.clone().map_err(|why| Unanswered::Unreachable(io::Error::other(why)))?;
-                let connected = R::before(deadline, R::connect(at)).await.unwrap_or_else(|| Err(late()));
+                let connected = R::before(deadline, self.connect(at)).await.unwrap_or_else(|| Err(late()));
                 connected.map_err(Unanswered::Unreachable)?
             }
         };
         let envelope = Envelope { cluster: self.own.cluster, from: self.own.member, to: self.member, ask };
         let talk = async {
-            wire::write(&mut stream, &envelope).await?;
-            wire::read::<Said<R>>(&mut stream).await
+            wire::write(&mut stream.0, &envelope).await?;
+            wire::read::<Said<R>>(&mut stream.0).await
         };
         let said = R::before(deadline, talk).await.unwrap_or_else(|| Err(late())).map_err(Unanswered::Lost)?;
         *self.stream.get_mut().expect("it is never locked") = Some(stream);
         match said {
-            Said::Denied(denied) => Err(denied.into()),
+            Said::Denied(denied) => {
+                if denied == Denied::Dismissed {
+                    self.own.dismiss();
+                }
+                Err(denied.into())
+            }
             said => Ok(said),
         }
     }
@@ -120,7 +181,7 @@ impl<R: Runtime> RaftNetworkFactory<Types<R>> for Peers<R> {
     type Network = Peer<R>;
 
     async fn new_client(&mut self, target: MemberId, node: &BasicNode) -> Peer<R> {
-        Peer::new(self.own, target, node)
+        Peer::new(self.own.clone(), target, node)
     }
 }
 

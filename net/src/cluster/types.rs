@@ -12,11 +12,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The number of a member; none is ever given twice.
-pub type MemberId = u64;
+pub use selvedge_core::ids::MemberId;
 
 /// The member that forms a cluster.
-pub const FIRST_MEMBER: MemberId = 1;
+pub const FIRST_MEMBER: MemberId = MemberId(1);
 
 /// Commands that share a log entry, hence a write to each disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,17 @@
 //! Each question says of which cluster it is and for whom: an address may have come to somebody else. Start at [`Ask`].
 
 use super::types::{Answers, Batch, LogId, MemberId, SnapshotMeta, Types, Vote};
+use super::view::ClusterView;
 use crate::runtime::Runtime;
+pub use crate::tls::AuthorityFiles;
+use crate::tls::Fingerprint;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use selvedge_core::nib::Nib;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
 
@@ -23,10 +28,10 @@ const CHUNK: usize = 64 * 1024;
 pub struct Envelope<R: Runtime> {
     /// The cluster that both should be of.
     pub cluster: Uuid,
-    /// Who asks.
-    pub from: MemberId,
-    /// Who should answer.
-    pub to: MemberId,
+    /// Who asks; nobody yet if it would join.
+    pub from: Option<MemberId>,
+    /// Who should answer; whoever is there if that is not known yet.
+    pub to: Option<MemberId>,
     /// What.
     pub ask: Ask<R>,
 }
@@ -54,6 +59,41 @@ pub enum Ask<R: Runtime> {
     ReadIndex,
     /// To the leader: carry this out.
     Propose(Batch),
+    /// To the leader: how is the cluster?
+    View,
+    /// To any member: let me be one, too.
+    Join(Application),
+}
+
+/// Who would join a cluster, and by what leave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// The name it drew for itself.
+    pub uuid: Uuid,
+    /// Where it will be reached by other members.
+    pub address: SocketAddr,
+    /// By which invitation.
+    pub invitation: Uuid,
+    /// The secret of that one.
+    pub secret: Secret,
+}
+
+/// What only those know who were told; logs do not.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// By which it is recognised.
+    pub fn digest(&self) -> String {
+        Fingerprint::of(self.0.as_bytes()).to_string()
+    }
 }
 
 /// An answer.
@@ -70,6 +110,15 @@ pub enum Said<R: Runtime> {
     ReadIndex(LogId),
     /// To [`Ask::Propose`].
     Done(Answers),
+    /// To [`Ask::View`].
+    View(ClusterView),
+    /// To [`Ask::Join`].
+    Welcome {
+        /// From now on it is this member.
+        member: MemberId,
+        /// By this it shows so, if members are asked to.
+        authority: Option<AuthorityFiles>,
+    },
     /// Nothing was done.
     Denied(Denied),
 }
@@ -83,6 +132,12 @@ pub enum Denied {
     /// It was for another member.
     #[error("it is member {0}")]
     OtherMember(MemberId),
+    /// Who asks was a member, and is none any more.
+    #[error("this controller was dismissed from the cluster")]
+    Dismissed,
+    /// It was refused, and would be again.
+    #[error("{0}")]
+    Refused(String),
     /// It was for the leader.
     #[error("it does not lead")]
     NotLeader,

@@ -50,7 +50,7 @@ pub async fn start<R: Runtime>(
     let snapshot = store.snapshot()?.unwrap_or_default();
     let (handle, requests) = Handle::new(State::recovering(snapshot.nib.clone()));
     let member = Member::<R>::start(config, store, handle.clone(), &snapshot).await?;
-    if config.founders.is_empty() {
+    if member.is_alone().await? {
         member.catch_up(R::now() + START_MAX).await?;
     }
     handle.recovered();
@@ -79,7 +79,7 @@ async fn serve<R: Runtime>(member: Member<R>, mut requests: mpsc::Receiver<Reque
                     let _ = request.reply.send(answer.map_err(SubmitError::from));
                 }
             }
-            Err(error @ ProposeError::Fatal(_)) => return Err(error.into()),
+            Err(error @ (ProposeError::Fatal(_) | ProposeError::Dismissed)) => return Err(error.into()),
             Err(error) => {
                 for request in batch.drain(..) {
                     // Nor this one.

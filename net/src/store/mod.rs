@@ -17,7 +17,8 @@ mod backend;
 mod earlier;
 mod record;
 
-use crate::cluster::types::{Entry, LogId, SnapshotMeta, Vote};
+use crate::cluster::types::{Entry, LogId, MemberId, SnapshotMeta, Vote};
+use crate::cluster::wire::Application;
 use crate::runtime::{Disk, DiskFile};
 use backend::Backend;
 use openraft::entry::RaftEntry;
@@ -30,6 +31,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "nib.redb";
@@ -44,6 +46,8 @@ const LATEST: &str = "latest";
 const VOTE: &str = "vote";
 const PURGED: &str = "purged";
 const SNAPSHOT_AT: &str = "snapshot";
+const IDENTITY: &str = "identity";
+const APPLICATION: &str = "application";
 
 /// Why the store cannot be used. After any of these the process must stop: what is durable is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The store is another member's.
+    #[error("{FILE_NAME} is that of member {} of cluster {}, not of cluster {wanted}", found.member, found.cluster)]
+    OtherIdentity {
+        /// Whose it is.
+        found: Identity,
+        /// Of which cluster it should be.
+        wanted: Uuid,
+    },
     /// A record is of a release that this one does not know.
     #[error("{FILE_NAME}: the {what} has format {found}, and this release reads up to {FORMAT}")]
     FromTheFuture {
@@ -77,6 +89,17 @@ pub enum StoreError {
 
 fn redb<E: Into<redb::Error>>(error: E) -> StoreError {
     StoreError::Database(error.into())
+}
+
+/// Who a member is, through all its lives on this disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: Uuid,
+    /// Its number.
+    pub member: MemberId,
+    /// The name it drew for itself.
+    pub uuid: Uuid,
 }
 
 /// The NIB at some entry of the log.
@@ -244,6 +267,41 @@ impl Store {
     /// If the disk fails, or the record is damaged.
     pub fn vote(&self) -> Result<Option<Vote>, StoreError> {
         self.remembered(VOTE)
+    }
+
+    /// Whose store it is, if anybody's.
+    ///
+    /// # Errors
+    /// If the disk fails, the record is damaged, or the store is of another cluster.
+    pub fn identity(&self, cluster: Uuid) -> Result<Option<Identity>, StoreError> {
+        match self.remembered::<Identity>(IDENTITY)? {
+            Some(found) if found.cluster != cluster => Err(StoreError::OtherIdentity { found, wanted: cluster }),
+            found => Ok(found),
+        }
+    }
+
+    /// As whom its owner asked to join a cluster, if it did, and may not know yet whether it was let in.
+    ///
+    /// # Errors
+    /// If the disk fails or the record is damaged.
+    pub fn application(&self) -> Result<Option<Application>, StoreError> {
+        self.remembered(APPLICATION)
+    }
+
+    /// Remembers as whom its owner asks to join a cluster, so that it is the same one if it asks again.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn save_application(&self, application: &Application) -> Result<(), StoreError> {
+        self.write(|transaction| remember(transaction, APPLICATION, application))
+    }
+
+    /// Makes it a member's store, for good.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn save_identity(&self, identity: &Identity) -> Result<(), StoreError> {
+        self.write(|transaction| remember(transaction, IDENTITY, identity))
     }
 
     /// Stores a snapshot in place of the one before, unless that is of a later entry: one that is made here may be overtaken

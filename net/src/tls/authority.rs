@@ -2,6 +2,7 @@
 //! `ca.key`, which nobody else may. Start at [`Authority::open`].
 
 use super::Credentials;
+use super::mutual::{Mutual, controller_name};
 use super::peers::Fingerprint;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -9,12 +10,15 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// The authority's certificate in the data directory.
 pub const CA_FILE: &str = "ca.pem";
@@ -47,10 +51,50 @@ pub enum AuthorityError {
     Make(#[from] rcgen::Error),
 }
 
+/// An authority's certificate and key, as its files hold them: whoever has them can sign as it does.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityFiles {
+    /// RFC 7468 text.
+    pub certificate: String,
+    /// PKCS #8, as RFC 7468 text.
+    pub key: String,
+}
+
+impl fmt::Debug for AuthorityFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorityFiles")
+    }
+}
+
+impl AuthorityFiles {
+    /// Puts them into a data directory, in place of what was left of an attempt before.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn install(&self, directory: &Path) -> Result<(), AuthorityError> {
+        // As when they are made: the key first.
+        for (name, text, mode) in [(KEY_FILE, &self.key, 0o600), (CA_FILE, &self.certificate, 0o644)] {
+            let (path, new) = (directory.join(name), directory.join(format!("{name}.new")));
+            let failed = |why| AuthorityError::File { path: path.clone(), why };
+            if new.exists() {
+                std::fs::remove_file(&new).map_err(failed)?;
+            }
+            write_new(&new, text, mode)?;
+            std::fs::rename(&new, &path).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The authority's fingerprint, if this is a certificate.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&CertificateDer::from_pem_slice(self.certificate.as_bytes()).ok()?))
+    }
+}
+
 /// A certificate authority.
 pub struct Authority {
     certificate: CertificateDer<'static>,
-    pem: String,
+    files: AuthorityFiles,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -73,17 +117,26 @@ impl Authority {
         let read = |path: &Path| {
             std::fs::read_to_string(path).map_err(|why| AuthorityError::File { path: path.to_path_buf(), why })
         };
-        let (pem, key) = (read(&pem_path)?, read(&key_path)?);
+        let (pem, key_text) = (read(&pem_path)?, read(&key_path)?);
         let damaged = |path: &Path, why: String| AuthorityError::Damaged { path: path.to_path_buf(), why };
-        let key = KeyPair::from_pem(&key).map_err(|error| damaged(&key_path, error.to_string()))?;
+        let key = KeyPair::from_pem(&key_text).map_err(|error| damaged(&key_path, error.to_string()))?;
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|error| damaged(&pem_path, format!("no certificate in PEM: {error}")))?;
-        Ok((Authority { certificate, pem, issuer: Issuer::new(ca_params(&key), key) }, new))
+        let issuer = Issuer::new(ca_params(&key), key);
+        Ok((Authority { certificate, files: AuthorityFiles { certificate: pem, key: key_text }, issuer }, new))
     }
 
     /// The authority's certificate, RFC 7468 text.
     pub fn pem(&self) -> &str {
-        &self.pem
+        &self.files.certificate
+    }
+
+    /// TLS between this controller and others of the cluster.
+    ///
+    /// # Errors
+    /// If the authority's certificate is no root.
+    pub fn mutual(&self, credentials: &Credentials) -> Result<Mutual, rustls::Error> {
+        Mutual::new(credentials, &self.certificate, self.files.clone())
     }
 
     /// The authority's fingerprint: names the cluster.
@@ -97,7 +150,8 @@ impl Authority {
     /// # Errors
     /// If a name is no DNS name.
     pub fn controller(&self, names: &[String], addresses: &BTreeSet<IpAddr>) -> Result<Credentials, AuthorityError> {
-        let alternatives = names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string));
+        let role = controller_name(Uuid::from_bytes(self.fingerprint().head()));
+        let alternatives = names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string)).chain([role]);
         let mut params = CertificateParams::new(alternatives.collect::<Vec<_>>())?;
         params.distinguished_name = named("Selvedge controller");
         params.use_authority_key_identifier_extension = true;

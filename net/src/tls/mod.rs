@@ -9,9 +9,11 @@
 //! Start at [`Authority`] and [`southbound_config`].
 
 mod authority;
+mod mutual;
 mod peers;
 
-pub use authority::{Authority, AuthorityError, NodeCertificate, node_certificate};
+pub use authority::{Authority, AuthorityError, AuthorityFiles, NodeCertificate, node_certificate};
+pub use mutual::{Dial, Mutual};
 pub use peers::{Fingerprint, peer_identity};
 
 use rustls::ServerConfig;

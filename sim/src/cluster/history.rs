@@ -134,9 +134,12 @@ impl History {
                 }
             }
         }
-        let made = nib.zones().len() as u64;
-        if nib.revision().0 != made {
-            let what = format!("{made} writes took effect, yet there are {} revisions: some did twice", nib.revision());
+        let (made, others) = (nib.zones().len() as u64, nib.cluster().commands());
+        if nib.revision().0 != made + others {
+            let what = format!(
+                "{made} writes and {others} commands about members took effect, yet there are {} revisions: some did twice",
+                nib.revision()
+            );
             violations.push(Violation::new("C3", at, what));
         }
         violations.extend(judge_order(&mut claims));

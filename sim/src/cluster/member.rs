@@ -2,13 +2,16 @@
 //!
 //! Start at [`software`]; what the harness sees of it is a [`Window`].
 
+use super::desk::{Desk, clerk, settle};
 use super::history::{History, Written, digest};
 use crate::world::time_on_this_thread;
+use selvedge_core::ids::MemberId;
 use selvedge_core::nib::{Command, Common, Nib, Object, TransportZone};
 use selvedge_net::cluster::{Member, MemberConfig, ProposeError};
-use selvedge_net::controller::{self, Handle, Started, SubmitError};
+use selvedge_net::controller::{self, CoreError, Handle, Started, SubmitError};
 use selvedge_net::runtime::{Disk, Runtime};
 use selvedge_net::store::Store;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -16,6 +19,8 @@ use uuid::Uuid;
 
 /// What a member's last words begin with if it never came up.
 pub const CANNOT_START: &str = "cannot start";
+/// What they are if it is no member any more, but for what comes after.
+pub const DISMISSED: &str = "dismissed";
 
 /// So long a client waits for a read.
 const READ_MAX: Duration = Duration::from_secs(5);
@@ -25,10 +30,14 @@ const READ_MAX: Duration = Duration::from_secs(5);
 pub struct View {
     /// The term it is in.
     pub term: u64,
+    /// Its number.
+    pub member: MemberId,
     /// Who leads in that term, as far as it knows.
-    pub leader: Option<u64>,
+    pub leader: Option<MemberId>,
     /// Up to which entry it has applied the log.
     pub applied: Option<u64>,
+    /// Who votes, as it was agreed upon, as far as it knows.
+    pub voters: BTreeSet<MemberId>,
 }
 
 type Look = Box<dyn Fn() -> View + Send>;
@@ -79,16 +88,20 @@ impl Window {
 /// What a member is given.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// As the cluster knows it.
-    pub config: MemberConfig,
+    /// Its number among the hosts, from 1.
+    pub seat: u64,
     /// Where it listens.
     pub at: SocketAddr,
+    /// How it becomes a member.
+    pub desk: Desk,
+    /// A snapshot is taken after so many entries.
+    pub snapshot_every: u64,
     /// How many clients it has.
     pub clients: usize,
     /// The most milliseconds between two requests of one.
     pub think_ms: u64,
-    /// Clients stop then, by the world's time.
-    pub until: Duration,
+    /// Clients stop then, by the world's time, once that is known.
+    pub until: Arc<Mutex<Duration>>,
 }
 
 /// What runs on a member's host. It ends when the member cannot start or its disk fails.
@@ -103,7 +116,13 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
         Ok(store) => store,
         Err(error) => return format!("{CANNOT_START}: {error}"),
     };
-    let Started { handle, member, core, .. } = match controller::start::<R>(store, &place.config).await {
+    let identity = match settle::<R>(&place.desk, &store, place.at).await {
+        Ok(identity) => identity,
+        Err(error) => return format!("{CANNOT_START}: {error}"),
+    };
+    let own = identity.member;
+    let config = MemberConfig { identity, address: Some(place.at), mutual: None, snapshot_every: place.snapshot_every };
+    let Started { handle, member, core, .. } = match controller::start::<R>(store, &config).await {
         Ok(started) => started,
         Err(error) => return format!("{CANNOT_START}: {error}"),
     };
@@ -111,6 +130,7 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
         Ok(listener) => R::spawn("members", member.clone().serve(listener)),
         Err(error) => return format!("cannot listen: {error}"),
     }
+    R::spawn("clerk", clerk::<R>(place.desk.clone(), handle.clone()));
     for _ in 0..place.clients {
         let client = client(place.clone(), handle.clone(), member.clone(), history.clone());
         R::spawn("client", client);
@@ -120,7 +140,8 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
         Box::new(move || {
             let metrics = member.metrics();
             let applied = metrics.last_applied.map(|applied| applied.index);
-            View { term: metrics.current_term, leader: metrics.current_leader, applied }
+            let voters = metrics.committed_membership_config.voter_ids().collect();
+            View { term: metrics.current_term, member: own, leader: metrics.current_leader, applied, voters }
         })
     };
     {
@@ -130,6 +151,7 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
     }
     match core.await {
         Ok(()) => "stopped".to_string(),
+        Err(error @ CoreError::Member(ProposeError::Dismissed)) => format!("{DISMISSED}: {error}"),
         Err(error) => format!("stopped: {error}"),
     }
 }
@@ -146,7 +168,7 @@ async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, his
     loop {
         R::sleep(Duration::from_millis(1 + draw::<R>(place.think_ms))).await;
         let began = time_on_this_thread();
-        if began >= place.until {
+        if began >= *place.until.lock().expect("no holder panics") {
             return;
         }
         if draw::<R>(3) == 0 {
@@ -155,15 +177,15 @@ async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, his
                     let revision = state.nib.revision().0;
                     (revision, digest(&state.nib, revision))
                 });
-                tracing::debug!(member = place.config.id, revision, ?began, "a read ended");
-                lock().read(place.config.id, (began, time_on_this_thread()), revision, digest);
+                tracing::debug!(member = place.seat, revision, ?began, "a read ended");
+                lock().read(place.seat, (began, time_on_this_thread()), revision, digest);
             }
             continue;
         }
         let mut name = [0; 16];
         R::random(&mut name);
         let name = Uuid::from_bytes(name);
-        let number = lock().write(place.config.id, began, name);
+        let number = lock().write(place.seat, began, name);
         let object = Object::TransportZone(TransportZone { common: Common::default() });
         let ended = match handle.submit(Command::Create { uuid: name, object }).await {
             Ok(revision) => Written::At(revision.0),
@@ -172,7 +194,7 @@ async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, his
             // Names are used once: a refusal says that the write was done twice, and the judge sees both.
             Err(SubmitError::Refused(_)) => Written::Unknown,
         };
-        tracing::debug!(member = place.config.id, ?ended, ?began, "a write ended");
+        tracing::debug!(member = place.seat, ?ended, ?began, "a write ended");
         lock().written(time_on_this_thread(), number, ended);
     }
 }

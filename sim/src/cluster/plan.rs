@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// The stream of a seed's randomness from which these plans are drawn.
 const STREAM: u64 = 1 << 41;
-/// Faults begin then, in milliseconds: a cluster has formed, as a rule.
-const BEGIN_MS: u64 = 3_000;
+/// Faults begin then, in milliseconds since the cluster has formed.
+const BEGIN_MS: u64 = 1_000;
 /// And end then.
 const HEAL_MS: u64 = 90_000;
 
@@ -68,6 +68,12 @@ pub enum Trouble {
     Reset(Seat, Seat),
     /// A member's disk fails (D3, D5, D6, D7, D8, D11).
     Disk(Seat, DiskTrouble),
+    /// A member loses its disk, and joins anew (P7).
+    Wipe(Seat),
+    /// A member is dismissed, and joins anew with an empty disk.
+    Leave(Seat),
+    /// The disk that a member lost comes back: nobody is that member any more (P8).
+    OldDisk(Seat),
     /// A member's clocks are wrong from now on: so many milliseconds ahead, so many parts in a million fast (C1, C2).
     Clock(Seat, i64, i32),
 }
@@ -91,13 +97,16 @@ impl Trouble {
             Trouble::Disk(_, DiskTrouble::Full) => "D7",
             Trouble::Disk(_, DiskTrouble::Slow(_)) => "D8",
             Trouble::Disk(_, DiskTrouble::ReadOnly) => "D11",
+            Trouble::Wipe(_) => "P7",
+            Trouble::Leave(_) => "leave",
+            Trouble::OldDisk(_) => "P8-dismissed",
             Trouble::Clock(_, _, 0) => "C1",
             Trouble::Clock(..) => "C2",
         }
     }
 
-    /// Whose disk is never again what it was.
-    fn ruins(&self) -> Option<Seat> {
+    /// Whose disk is never again what it was, though the host goes on with it.
+    pub fn ruins(&self) -> Option<Seat> {
         match self {
             Trouble::Disk(seat, DiskTrouble::Rot(_) | DiskTrouble::Spoilt(_)) => Some(*seat),
             _ => None,
@@ -108,7 +117,7 @@ impl Trouble {
 /// A trouble, when it begins, and how long it lasts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// When, in milliseconds.
+    /// When, in milliseconds since the cluster has formed.
     pub at_ms: u64,
     /// What.
     pub trouble: Trouble,
@@ -131,7 +140,7 @@ pub struct ClusterPlan {
     pub snapshot_every: u64,
     /// In the order of time.
     pub steps: Vec<Step>,
-    /// When all trouble ends.
+    /// When all trouble ends, since the cluster has formed.
     pub heal_at: Duration,
 }
 
@@ -228,6 +237,11 @@ const KINDS: &[Make] = &[
         let count = draw.span_ms(1, 40) as u8;
         let trouble = if draw.one_in(3) { DiskTrouble::Spoilt(count) } else { DiskTrouble::Rot(count) };
         Trouble::Disk(seat(draw, members), trouble)
+    },
+    |draw, members| match draw.between(0, 3) {
+        0 => Trouble::Leave(seat(draw, members)),
+        1 => Trouble::OldDisk(seat(draw, members)),
+        _ => Trouble::Wipe(seat(draw, members)),
     },
     |draw, members| {
         let ahead = draw.between(0, 20_000_000) as i64 - 10_000_000;

@@ -1,16 +1,18 @@
 //! Plays a plan: boots members, lets trouble begin and end, looks at members meanwhile, and asks for what must hold when
 //! all is well again. Start at [`in_our_world`].
 
+use super::desk::Desk;
+use super::drives::Drives;
 use super::history::{Counts, History};
-use super::member::{CANNOT_START, Place, View, Window, software};
+use super::member::{CANNOT_START, DISMISSED, Place, View, Window, software};
 use super::plan::{ClusterPlan, DiskTrouble, Seat, Trouble};
 use crate::disk::SimDisk;
 use crate::oracles::Violation;
 use crate::run::finish;
 use crate::stage::{Path, Stage, Stop};
 use crate::world::{World, WorldRuntime, words};
+use selvedge_core::ids::MemberId;
 use selvedge_core::nib::Nib;
-use selvedge_net::cluster::MemberConfig;
 use selvedge_net::store::FILE_NAME;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const RESTART: Duration = Duration::from_secs(2);
 /// So long a healed cluster may take until all members hold the same and take writes.
 const CONVERGE_MAX: Duration = Duration::from_secs(60);
+/// So long hosts may take to form a cluster before there is any trouble.
+const FORM_MAX: Duration = Duration::from_secs(60);
 /// Clients go on for so long after all trouble has ended: then writes must succeed.
 const AFTERWARDS: Duration = Duration::from_secs(15);
 
@@ -54,25 +58,27 @@ pub struct ClusterReport {
     pub power_losses: u64,
     /// Times a member stopped since its disk failed.
     pub disk_stops: u64,
-    /// Members that refused to start for good, since their disk was not what they had written.
+    /// Times a member refused to start for good, since its disk was not what it had written.
     pub refusals: u64,
+    /// Times a host joined the cluster anew, with an empty disk.
+    pub joined_anew: u64,
+    /// Times a disk came back whose member had been dismissed, and was told so.
+    pub turned_away: u64,
     /// How often each kind of trouble was applied.
     pub troubles: BTreeMap<&'static str, u64>,
 }
 
 /// Plays a plan in our own world.
 pub fn in_our_world(plan: &ClusterPlan) -> ClusterReport {
-    on_disks(plan, |_| {})
+    on_disks(plan, &|_| {})
 }
 
 /// The same, with disks that something was done to before.
-fn on_disks(plan: &ClusterPlan, prepare: impl Fn(&SimDisk)) -> ClusterReport {
+fn on_disks(plan: &ClusterPlan, prepare: &dyn Fn(&SimDisk)) -> ClusterReport {
     let mut world = World::new(plan.seed);
     let mut report = ClusterReport { seed: plan.seed, ..ClusterReport::default() };
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let play = Play::new(&mut world, plan, &mut report);
-        play.disks.iter().for_each(&prepare);
-        finish(play.all());
+        finish(Play::new(&mut world, plan, &mut report, prepare).all());
     }));
     if let Err(panic) = played {
         let what = format!("the simulator itself panicked: {}", words(&*panic));
@@ -98,17 +104,20 @@ struct Play<'a> {
     world: &'a mut World,
     plan: &'a ClusterPlan,
     report: &'a mut ClusterReport,
-    disks: Vec<SimDisk>,
+    drives: Drives<'a>,
     windows: Vec<Window>,
     up: Vec<bool>,
-    /// Who does not start any more.
-    lost: BTreeSet<Seat>,
+    desk: Desk,
+    /// Who was asked to leave, and has not been told so yet.
+    leaving: BTreeSet<Seat>,
+    /// When clients stop, once that is known.
+    until: Arc<Mutex<Duration>>,
     history: Arc<Mutex<History>>,
     ends: Vec<(Duration, End)>,
     /// How long the next power cut at a disk operation lasts, for each member.
     dark_for: Vec<Duration>,
     /// Who led in each term.
-    leaders: BTreeMap<u64, BTreeSet<u64>>,
+    leaders: BTreeMap<u64, BTreeSet<MemberId>>,
 }
 
 fn host(seat: Seat) -> String {
@@ -119,17 +128,28 @@ fn address(seat: Seat) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1 + seat.0 as u8))
 }
 
+fn at(seat: Seat) -> SocketAddr {
+    SocketAddr::new(address(seat), PORT)
+}
+
 impl<'a> Play<'a> {
-    fn new(world: &'a mut World, plan: &'a ClusterPlan, report: &'a mut ClusterReport) -> Play<'a> {
+    fn new(
+        world: &'a mut World,
+        plan: &'a ClusterPlan,
+        report: &'a mut ClusterReport,
+        prepare: &'a dyn Fn(&SimDisk),
+    ) -> Play<'a> {
         let seats = 0..plan.members;
         Play {
             world,
             plan,
             report,
-            disks: seats.clone().map(|n| SimDisk::new(plan.seed.wrapping_mul(31).wrapping_add(n as u64))).collect(),
+            drives: Drives::new(plan, prepare),
             windows: seats.clone().map(|_| Window::default()).collect(),
             up: vec![false; plan.members],
-            lost: BTreeSet::new(),
+            desk: Desk::new(Uuid::from_u128(plan.seed.into()), seats.map(|n| at(Seat(n))).collect()),
+            leaving: BTreeSet::new(),
+            until: Arc::new(Mutex::new(Duration::MAX)),
             history: Arc::default(),
             ends: Vec::new(),
             dark_for: vec![Duration::ZERO; plan.members],
@@ -146,14 +166,23 @@ impl<'a> Play<'a> {
             self.world.add(&host(seat), address(seat));
             self.boot(seat);
         }
-        for step in &self.plan.steps {
-            self.pass_until(Duration::from_millis(step.at_ms)).await;
-            *self.report.troubles.entry(step.trouble.id()).or_default() += 1;
-            self.begin(&step.trouble, Duration::from_millis(step.for_ms));
+        if !self.is_whole_by(self.world.now() + FORM_MAX).await {
+            let what = format!("no cluster was formed within {FORM_MAX:?}: {}", self.told());
+            return self.report.violations.push(Violation::new("L1", self.world.now(), what));
         }
-        self.pass_until(self.plan.heal_at).await;
+        let formed = self.world.now();
+        let heal_at = formed + self.plan.heal_at;
+        *self.until.lock().expect("no holder panics") = heal_at + AFTERWARDS;
+        for step in &self.plan.steps {
+            self.pass_until(formed + Duration::from_millis(step.at_ms)).await;
+            if self.may(&step.trouble) {
+                *self.report.troubles.entry(step.trouble.id()).or_default() += 1;
+                self.begin(&step.trouble, Duration::from_millis(step.for_ms));
+            }
+        }
+        self.pass_until(heal_at).await;
         self.heal();
-        self.pass_until(self.plan.heal_at + AFTERWARDS).await;
+        self.pass_until(heal_at + AFTERWARDS).await;
         let stopped = self.world.now();
         let nib = self.converge(stopped).await;
         self.judge(nib);
@@ -162,22 +191,17 @@ impl<'a> Play<'a> {
     fn boot(&mut self, seat: Seat) {
         let (plan, n) = (self.plan, seat.0);
         tracing::info!(%seat, "starts");
-        let founders = self.seats().map(|seat| (seat.0 as u64 + 1, SocketAddr::new(address(seat), PORT))).collect();
-        let config = MemberConfig {
-            cluster: Uuid::from_u128(plan.seed.into()),
-            id: n as u64 + 1,
-            founders,
-            snapshot_every: plan.snapshot_every,
-        };
         let place = Place {
-            config,
-            at: SocketAddr::new(address(seat), PORT),
+            seat: n as u64 + 1,
+            at: at(seat),
+            desk: self.desk.clone(),
+            snapshot_every: plan.snapshot_every,
             clients: plan.clients,
             think_ms: plan.think_ms,
-            until: plan.heal_at + AFTERWARDS,
+            until: self.until.clone(),
         };
-        let software =
-            software::<WorldRuntime, _>(place, self.disks[n].clone(), self.history.clone(), self.windows[n].clone());
+        let disk = self.drives.of(seat);
+        let software = software::<WorldRuntime, _>(place, disk, self.history.clone(), self.windows[n].clone());
         self.world.boot(&host(seat), Box::pin(software));
         self.up[n] = true;
     }
@@ -187,10 +211,10 @@ impl<'a> Play<'a> {
         self.world.stop(&host(seat), how);
         self.windows[seat.0].close();
         match how {
-            Stop::Kill => self.disks[seat.0].killed(),
+            Stop::Kill => self.drives.of(seat).killed(),
             Stop::PowerCut => {
                 self.report.power_losses += u64::from(self.up[seat.0]);
-                self.disks[seat.0].crash();
+                self.drives.of(seat).crash();
             }
         }
         self.up[seat.0] = false;
@@ -214,7 +238,7 @@ impl<'a> Play<'a> {
 
     fn look(&mut self) {
         for seat in self.seats() {
-            let (window, disk) = (self.windows[seat.0].clone(), self.disks[seat.0].clone());
+            let (window, disk) = (self.windows[seat.0].clone(), self.drives.of(seat));
             if disk.is_dark() {
                 self.down(seat, Stop::PowerCut);
                 let back = self.world.now() + self.dark_for[seat.0];
@@ -222,13 +246,15 @@ impl<'a> Play<'a> {
             } else if let Some(why) = window.take_ended() {
                 tracing::info!(%seat, why, "a member's process ended");
                 self.down(seat, Stop::Kill);
-                if disk.is_ruined() && why.starts_with(CANNOT_START) {
+                if why.starts_with(DISMISSED) {
+                    self.dismissed(seat, &why);
+                } else if disk.is_ruined() && why.starts_with(CANNOT_START) {
                     self.give_up(seat, &why);
                 } else {
                     self.report.disk_stops += 1;
-                    let back = self.world.now() + RESTART;
-                    self.until(back, End::Boot(seat));
                 }
+                let back = self.world.now() + RESTART;
+                self.until(back, End::Boot(seat));
             } else if let Some(View { term, leader: Some(leader), .. }) = window.view() {
                 let known = self.leaders.entry(term).or_default();
                 if known.insert(leader) && known.len() == 2 {
@@ -239,10 +265,63 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// A member was told that it is none any more: it left, or runs on a disk that came back.
+    fn dismissed(&mut self, seat: Seat, why: &str) {
+        if self.drives.put_back(seat) {
+            self.report.turned_away += 1;
+        } else if self.leaving.remove(&seat) {
+            self.anew(seat);
+        } else {
+            let what = format!("{seat} was told that it is no member, though nobody had dismissed it: {why}");
+            self.report.violations.push(Violation::new("C11", self.world.now(), what));
+        }
+    }
+
+    /// A host gets an empty disk, and joins anew with it.
+    fn anew(&mut self, seat: Seat) {
+        self.drives.renew(seat);
+        self.leaving.remove(&seat);
+        self.report.joined_anew += 1;
+    }
+
+    /// Whether all hosts are members with a vote, as the leader knows it. Then no two of them need be the same one.
+    fn is_whole(&self) -> bool {
+        let views: Option<Vec<View>> = self.windows.iter().map(Window::view).collect();
+        let Some(views) = views else { return false };
+        let members: BTreeSet<MemberId> = views.iter().map(|view| view.member).collect();
+        views.iter().any(|view| view.leader == Some(view.member) && view.voters == members)
+    }
+
+    async fn is_whole_by(&mut self, end: Duration) -> bool {
+        while !self.is_whole() {
+            if self.world.now() >= end {
+                return false;
+            }
+            let next = self.world.now() + LOOK;
+            self.pass_until(next).await;
+        }
+        true
+    }
+
+    /// Whether a trouble is one that an operator could ask for: nobody takes a disk, or a vote, from a cluster that is not
+    /// whole, or that would be left with less than a majority of good disks.
+    fn may(&self, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::Wipe(seat) | Trouble::Leave(seat) => {
+                let ruined = self.plan.steps.iter().filter_map(|step| step.trouble.ruins());
+                let others: BTreeSet<Seat> = ruined.filter(|other| other != seat).collect();
+                let good = self.plan.members - 1 - others.len();
+                good > self.plan.members / 2 && self.leaving.is_empty() && self.drives.are_current() && self.is_whole()
+            }
+            Trouble::OldDisk(seat) => self.up[seat.0] && self.drives.has_old(*seat),
+            _ => true,
+        }
+    }
+
     /// A member refuses to start: its disk is not what it wrote, and it must say so.
     fn give_up(&mut self, seat: Seat, why: &str) {
         self.report.refusals += 1;
-        self.lost.insert(seat);
+        self.anew(seat);
         if !why.contains(FILE_NAME) {
             let what = format!("{seat} does not start, and does not say which file is damaged: {why}");
             self.report.violations.push(Violation::new("C10", self.world.now(), what));
@@ -274,7 +353,7 @@ impl<'a> Play<'a> {
                 }
             }
             Trouble::PowerCutAt(seat, operations) => {
-                self.disks[seat.0].cut_power_at(u64::from(*operations));
+                self.drives.of(*seat).cut_power_at(u64::from(*operations));
                 self.dark_for[seat.0] = lasts;
             }
             Trouble::Pause(seat) => {
@@ -302,16 +381,32 @@ impl<'a> Play<'a> {
             Trouble::Reset(one, other) => self.world.reset(&host(*one), &host(*other)),
             Trouble::Disk(seat, trouble) => {
                 match trouble {
-                    DiskTrouble::SyncFails => self.disks[seat.0].fail_sync(true),
-                    DiskTrouble::Full => self.disks[seat.0].set_full(true),
-                    DiskTrouble::ReadOnly => self.disks[seat.0].set_read_only(true),
-                    DiskTrouble::Rot(count) => (0..*count).for_each(|_| self.disks[seat.0].rot(FILE_NAME)),
-                    DiskTrouble::Spoilt(count) => (0..*count).for_each(|_| self.disks[seat.0].spoil(FILE_NAME)),
+                    DiskTrouble::SyncFails => self.drives.of(*seat).fail_sync(true),
+                    DiskTrouble::Full => self.drives.of(*seat).set_full(true),
+                    DiskTrouble::ReadOnly => self.drives.of(*seat).set_read_only(true),
+                    DiskTrouble::Rot(count) => (0..*count).for_each(|_| self.drives.of(*seat).rot(FILE_NAME)),
+                    DiskTrouble::Spoilt(count) => (0..*count).for_each(|_| self.drives.of(*seat).spoil(FILE_NAME)),
                     DiskTrouble::Slow(ms) => {
                         self.world.slow_disk(&host(*seat), Duration::from_millis(u64::from(*ms)));
                     }
                 }
                 self.until(over, End::Disk(*seat));
+            }
+            Trouble::Wipe(seat) => {
+                self.down(*seat, Stop::PowerCut);
+                self.anew(*seat);
+                self.until(over, End::Boot(*seat));
+            }
+            Trouble::Leave(seat) => {
+                if let Some(view) = self.windows[seat.0].view() {
+                    self.leaving.insert(*seat);
+                    self.desk.dismiss(view.member);
+                }
+            }
+            Trouble::OldDisk(seat) => {
+                self.down(*seat, Stop::Kill);
+                self.drives.take_out(*seat);
+                self.boot(*seat);
             }
             Trouble::Clock(seat, ahead, drift) => self.world.clock(&host(*seat), *ahead, *drift),
         }
@@ -320,16 +415,16 @@ impl<'a> Play<'a> {
     fn end(&mut self, end: End) {
         match end {
             End::Boot(seat) => {
-                if !self.up[seat.0] && !self.lost.contains(&seat) {
+                if !self.up[seat.0] {
                     self.boot(seat);
                 }
             }
             End::Resume(seat) => self.world.pause(&host(seat), false),
             End::Paths(pairs) => pairs.iter().for_each(|(from, to)| self.path(*from, *to, Path::default())),
             End::Disk(seat) => {
-                self.disks[seat.0].fail_sync(false);
-                self.disks[seat.0].set_full(false);
-                self.disks[seat.0].set_read_only(false);
+                self.drives.of(seat).fail_sync(false);
+                self.drives.of(seat).set_full(false);
+                self.drives.of(seat).set_read_only(false);
                 self.world.slow_disk(&host(seat), Duration::ZERO);
             }
         }
@@ -344,6 +439,9 @@ impl<'a> Play<'a> {
             for to in self.seats().filter(|to| *to != from) {
                 self.path(from, to, Path::default());
             }
+            if self.drives.put_back(from) {
+                self.down(from, Stop::Kill);
+            }
             self.end(End::Boot(from));
         }
     }
@@ -351,30 +449,32 @@ impl<'a> Play<'a> {
     /// All members must come to hold the same: what they hold.
     async fn converge(&mut self, began: Duration) -> Option<Nib> {
         while self.world.now() < began + CONVERGE_MAX {
-            let left = self.seats().filter(|seat| !self.lost.contains(seat));
-            let nibs: Option<Vec<(Seat, Nib)>> = left.map(|seat| Some((seat, self.windows[seat.0].nib()?))).collect();
-            if let Some(nibs) = nibs.filter(|nibs| nibs.iter().all(|(_, nib)| nib.revision() == nibs[0].1.revision())) {
+            let nibs: Option<Vec<Nib>> = self.windows.iter().map(Window::nib).collect();
+            let same = |nibs: &Vec<Nib>| nibs.iter().all(|nib| nib.revision() == nibs[0].revision());
+            if let Some(nibs) = nibs.filter(same).filter(|_| self.is_whole()) {
                 self.report.converged_after = Some(self.world.now() - began);
-                if let Some((other, _)) = nibs.iter().find(|(_, nib)| *nib != nibs[0].1) {
-                    let what = format!("{} and {other} hold different things at one revision", nibs[0].0);
+                if let Some(other) = nibs.iter().position(|nib| *nib != nibs[0]) {
+                    let what = format!("{} and {} hold different things at one revision", Seat(0), Seat(other));
                     self.report.violations.push(Violation::new("C5", self.world.now(), what));
                 }
-                return nibs.into_iter().next().map(|(_, nib)| nib);
+                return nibs.into_iter().next();
             }
             let next = self.world.now() + LOOK;
             self.pass_until(next).await;
         }
-        let seen: Vec<String> = self
-            .seats()
-            .zip(&self.windows)
-            .map(|(seat, window)| match window.view() {
-                Some(view) => format!("{seat}: {view:?}"),
-                None => format!("{seat} is not up"),
-            })
-            .collect();
-        let what = format!("members do not hold the same {CONVERGE_MAX:?} after all trouble: {}", seen.join("; "));
+        let told = self.told();
+        let what = format!("members do not hold the same {CONVERGE_MAX:?} after all trouble: {told}");
         self.report.violations.push(Violation::new("L1", self.world.now(), what));
         None
+    }
+
+    /// What members say of themselves.
+    fn told(&self) -> String {
+        let told = self.seats().zip(&self.windows).map(|(seat, window)| match window.view() {
+            Some(view) => format!("{seat}: {view:?}"),
+            None => format!("{seat} is not up"),
+        });
+        told.collect::<Vec<_>>().join("; ")
     }
 
     fn judge(&mut self, nib: Option<Nib>) {
@@ -412,7 +512,7 @@ mod tests {
     #[test]
     fn disks_that_lie_about_syncs_are_found_out() {
         let found = (1..=6).filter(|seed| {
-            let report = on_disks(&ClusterPlan::draw(*seed), |disk| disk.lie_about_sync(true));
+            let report = on_disks(&ClusterPlan::draw(*seed), &|disk| disk.lie_about_sync(true));
             !report.violations.is_empty()
         });
         assert!(found.count() >= 2, "power is lost in most seeds");

@@ -98,12 +98,15 @@ fn summary(reports: &[ClusterReport], failed: usize, wall: Duration) {
     let sum = |of: fn(&ClusterReport) -> u64| reports.iter().map(of).sum::<u64>();
     println!("{} clusters, {failed} failed, in {:.1} s", reports.len(), wall.as_secs_f64());
     println!(
-        "{} recoveries of members, {} after power was lost, {} after a disk failed; {} refused rotten disks; {} leaders",
+        "{} recoveries of members, {} after power was lost, {} after a disk failed; {} refused rotten disks; {} leaders; \
+         {} joined anew, {} disks of former members turned away",
         sum(|report| report.recoveries),
         sum(|report| report.power_losses),
         sum(|report| report.disk_stops),
         sum(|report| report.refusals),
         sum(|report| report.leaders),
+        sum(|report| report.joined_anew),
+        sum(|report| report.turned_away),
     );
     println!(
         "{} writes promised, {} said not to be done, {} unknown ({} of them done); {} reads",

@@ -1,0 +1,166 @@
+//! What a member answers when others ask. Start at [`Member::serve`].
+
+use super::Member;
+use super::types::{Batch, MemberId};
+use super::wire::{self, Application, Ask, Denied, Envelope, Said};
+use crate::runtime::{Accepted, Listener, Runtime};
+use openraft::ReadPolicy;
+use openraft::errors::{ClientWriteError, RaftError};
+use selvedge_core::nib::{ClusterCommand, Command};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+/// After a connection could not be accepted, the next is tried then.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// Longest TLS handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Who asks, as far as it has been proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proved {
+    /// It is a controller of this cluster, or no proof is asked for.
+    Member,
+    /// Nothing: it may ask to join.
+    Nothing,
+}
+
+impl<R: Runtime> Member<R> {
+    /// Answers other members, for as long as they are accepted.
+    pub async fn serve(self, mut listener: R::Listener) {
+        loop {
+            match listener.accept().await {
+                Ok(Accepted { stream, peer, .. }) => {
+                    let member = self.clone();
+                    R::spawn("member", async move {
+                        let Some(mutual) = member.mutual.clone() else {
+                            return member.converse(stream, Proved::Member).await;
+                        };
+                        let accepting = TlsAcceptor::from(mutual.server.clone()).accept(stream);
+                        match R::before(R::now() + HANDSHAKE_MAX, accepting).await {
+                            Some(Ok(stream)) => {
+                                let proved = match stream.get_ref().1.peer_certificates() {
+                                    Some(_) => Proved::Member,
+                                    None => Proved::Nothing,
+                                };
+                                member.converse(stream, proved).await;
+                            }
+                            Some(Err(error)) => tracing::warn!(%peer, %error, "who is no controller was turned away"),
+                            None => tracing::debug!(%peer, "a TLS handshake between controllers took too long"),
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a member's connection was not accepted");
+                    R::sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn converse(self, mut stream: impl AsyncRead + AsyncWrite + Unpin + Send, proved: Proved) {
+        loop {
+            // That a connection ends is no news.
+            let Ok(envelope) = wire::read::<Envelope<R>>(&mut stream).await else { return };
+            let said = self.answer(envelope, proved).await;
+            if wire::write(&mut stream, &said).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether somebody is asked who should be, by somebody who may.
+    fn check(&self, envelope: &Envelope<R>, proved: Proved) -> Result<(), Denied> {
+        if envelope.cluster != self.own.cluster {
+            return Err(Denied::OtherCluster(self.own.cluster));
+        }
+        match self.own.member {
+            Some(own) if envelope.to.is_some_and(|to| to != own) => return Err(Denied::OtherMember(own)),
+            _ => {}
+        }
+        match (envelope.from, &envelope.ask) {
+            (Some(from), _) if self.has_dismissed(from) => Err(Denied::Dismissed),
+            (Some(_), _) if proved == Proved::Member => Ok(()),
+            (_, Ask::Join(_)) => Ok(()),
+            (Some(_), _) => Err(Denied::Refused("who shows no certificate may only ask to join".into())),
+            (None, _) => Err(Denied::Refused("who is no member may only ask to join".into())),
+        }
+    }
+
+    async fn answer(&self, envelope: Envelope<R>, proved: Proved) -> Said<R> {
+        if let Err(denied) = self.check(&envelope, proved) {
+            return Said::Denied(denied);
+        }
+        let failed = |error: String| Said::Denied(Denied::Failed(error));
+        match envelope.ask {
+            Ask::Append(rpc) => match self.raft.append_entries(rpc).await {
+                Ok(response) => Said::Append(response),
+                Err(error) => failed(error.to_string()),
+            },
+            Ask::Vote(rpc) => match self.raft.vote(rpc).await {
+                Ok(response) => Said::Vote(response),
+                Err(error) => failed(error.to_string()),
+            },
+            Ask::PreVote(rpc) => match self.raft.pre_vote(rpc).await {
+                Ok(response) => Said::Vote(response),
+                Err(error) => failed(error.to_string()),
+            },
+            Ask::Snapshot { vote, meta, nib } => {
+                let snapshot = openraft::Snapshot { meta, snapshot: Arc::new(nib.reindexed()) };
+                match self.raft.install_full_snapshot(vote, snapshot).await {
+                    Ok(response) => Said::Snapshot(response),
+                    Err(error) => failed(error.to_string()),
+                }
+            }
+            Ask::ReadIndex => {
+                match R::before(R::now() + self.ttl, self.raft.get_read_log_id(ReadPolicy::ReadIndex)).await {
+                    Some(Ok((read, _))) => Said::ReadIndex(*read.log_id()),
+                    Some(Err(RaftError::APIError(_))) | None => Said::Denied(Denied::NotLeader),
+                    Some(Err(RaftError::Fatal(error))) => failed(error.to_string()),
+                }
+            }
+            Ask::Propose(batch) => match R::before(R::now() + self.ttl, self.raft.client_write(batch)).await {
+                Some(Ok(written)) => Said::Done(written.data),
+                Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Said::Denied(Denied::NotLeader),
+                Some(Err(error)) => failed(error.to_string()),
+                None => failed(format!("no majority agreed within {:?}", self.ttl)),
+            },
+            Ask::View => self.own_view().map_or(Said::Denied(Denied::NotLeader), Said::View),
+            Ask::Join(application) => match self.admit(application).await {
+                Ok(member) => {
+                    let authority = self.mutual.as_ref().map(|mutual| mutual.authority.clone());
+                    Said::Welcome { member, authority }
+                }
+                Err(denied) => Said::Denied(denied),
+            },
+        }
+    }
+
+    /// Has somebody become a member; the same one if it asks again.
+    async fn admit(&self, application: Application) -> Result<MemberId, Denied> {
+        let Application { uuid, address, invitation, secret } = application;
+        let secret = secret.digest();
+        let now = R::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let admit = ClusterCommand::Admit { uuid, address, invitation, secret, now };
+        let failed = |error: super::ProposeError| Denied::Failed(error.to_string());
+        let answers = self.propose(Batch(vec![Command::Cluster(admit)])).await.map_err(failed)?;
+        if let Some(Err(refusal)) = answers.0.into_iter().next() {
+            return Err(Denied::Refused(refusal.to_string()));
+        }
+        self.catch_up(R::now() + self.ttl).await.map_err(failed)?;
+        let member = self.handle.read(|state| {
+            let members = state.nib.cluster().members();
+            members.iter().find(|(_, record)| record.uuid == uuid).map(|(member, _)| *member)
+        });
+        // It was dismissed as soon as it had been admitted.
+        member.ok_or(Denied::Dismissed)
+    }
+
+    /// Whether somebody was a member, and the cluster has agreed that it is none any more. It is not told before: until
+    /// then its vote may be needed for that very agreement.
+    fn has_dismissed(&self, member: MemberId) -> bool {
+        let agreed = self.metrics().committed_membership_config;
+        agreed.get_node(&member).is_none() && self.handle.read(|state| state.nib.cluster().is_dismissed(member))
+    }
+}
