@@ -1,4 +1,4 @@
-//! The control cluster as clients see it: `/ws.v1/control-cluster`. One member, for now.
+//! The control cluster as clients see it, `/ws.v1/control-cluster`, and how members come and go.
 //!
 //! One client takes the cluster for dead unless `cluster_status` is exactly `stable`, and reads the product version
 //! from the role `api_provider`. Start at [`routes`].
@@ -8,23 +8,31 @@ use super::kinds::{Row, row, schema_href};
 use super::listing::{self, Page};
 use super::query::{Shown, pairs};
 use super::schema::{
-    ConfiguredRole, ControlClusterNodeConfig, ControlClusterNodeStatus, ControlClusterStatus, NodeRole, ObjectStats,
-    RefusedPeer,
+    ClusterMember, ClusterMembers, ConfiguredRole, ControlClusterNodeConfig, ControlClusterNodeStatus,
+    ControlClusterStatus, NodeRole, ObjectStats, RefusedPeer,
 };
 use super::status;
 use super::{Api, ROOT, json};
+use crate::cluster::wire::Secret;
+use crate::cluster::{ClusterView, MemberView, Token};
 use crate::controller::State as Controller;
 use crate::runtime::Runtime;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::get;
-use selvedge_core::nib::Kind;
-use serde::Serialize;
+use axum::routing::{get, post};
+use selvedge_core::ids::MemberId;
+use selvedge_core::nib::{ClusterCommand, Command, Invitation, Kind, MemberRecord, Refusal};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
+
+/// So long the leader may take to say how the cluster is.
+const VIEW_MAX: Duration = Duration::from_secs(2);
 
 /// What a member does; the first serves this API.
 const ROLES: [&str; 5] =
@@ -36,7 +44,9 @@ pub(super) fn routes<R: Runtime>() -> Router<Arc<Api<R>>> {
         .route("/ws.v1/control-cluster", get(show::<R>))
         .route("/ws.v1/control-cluster/status", get(show_status::<R>))
         .route("/ws.v1/control-cluster/node", get(list_nodes::<R>))
-        .route("/ws.v1/control-cluster/node/{uuid}", get(show_node::<R>))
+        .route("/ws.v1/control-cluster/node/{uuid}", get(show_node::<R>).delete(dismiss::<R>))
+        .route("/ws.v1/control-cluster/member", get(list_members::<R>))
+        .route("/ws.v1/control-cluster/invitation", post(invite::<R>))
         .route("/ws.v1/control-cluster/node/{uuid}/status", get(show_node_status::<R>))
         .route("/ws.v1/control-cluster/refused-peers", get(list_refused::<R>))
 }
@@ -60,8 +70,10 @@ async fn show_status<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
     let version = api.config.version();
     let role = |role: &&str| ConfiguredRole { role: role.to_string(), majority_version: version.to_string() };
     let stats = |kind, judge| stats(&api, row(kind), judge);
+    let view = api.member.view(R::now() + VIEW_MAX).await;
+    let is_stable = view.is_ok_and(|view| view.has_majority());
     let status = ControlClusterStatus {
-        cluster_status: "stable".into(),
+        cluster_status: if is_stable { "stable" } else { "unstable" }.into(),
         node_stats: stats(Kind::TransportNode, node_health),
         zone_stats: stats(Kind::TransportZone, |_, _| Health::Active),
         switch_stats: stats(Kind::LogicalSwitch, switch_health),
@@ -122,27 +134,63 @@ fn port_health(state: &Controller, uuid: Uuid) -> Health {
     }
 }
 
-fn node_config<R: Runtime>(api: &Api<R>) -> Map<String, Value> {
-    let uuid = api.config.node_uuid;
-    let listens = |role: &str| (role == ROLES[0]).then(|| api.config.listen_addr.clone());
+/// A member, as much as is known of it without asking it.
+struct Known {
+    uuid: Uuid,
+    member: MemberId,
+    /// Where other members reach it, if there are or may be any.
+    address: Option<SocketAddr>,
+}
+
+/// The members; one that is alone is not in the NIB.
+fn members<R: Runtime>(api: &Api<R>) -> Vec<Known> {
+    let known = api.handle.read(|state| {
+        let records = state.nib.cluster().members().iter();
+        let known = |(member, record): (&MemberId, &MemberRecord)| Known {
+            uuid: record.uuid,
+            member: *member,
+            address: Some(record.address),
+        };
+        records.map(known).collect::<Vec<_>>()
+    });
+    match known.is_empty() {
+        true => vec![Known { uuid: api.config.node_uuid, member: api.member.number(), address: None }],
+        false => known,
+    }
+}
+
+fn node_config<R: Runtime>(api: &Api<R>, known: &Known) -> Map<String, Value> {
+    let uuid = known.uuid;
+    // Where another one's clients reach it, it alone knows.
+    let own = || (uuid == api.config.node_uuid).then(|| api.config.listen_addr.clone());
+    let listens = |role: &str| if role == ROLES[0] { own() } else { None };
     let roles = ROLES.iter().map(|role| NodeRole { role: role.to_string(), listen_addr: listens(role) });
-    let config =
-        ControlClusterNodeConfig { uuid: uuid.to_string(), display_name: uuid.to_string(), roles: roles.collect() };
+    let config = ControlClusterNodeConfig {
+        uuid: uuid.to_string(),
+        display_name: format!("controller {}", known.member),
+        member: known.member.0,
+        address: known.address.map(|address| address.to_string()),
+        roles: roles.collect(),
+    };
     with_head(&config, "ControlClusterNodeConfig", &format!("/node/{uuid}"))
 }
 
-/// Paging parameters are accepted and change nothing: there is one member.
+/// Paging parameters are accepted and change nothing: there are few members.
 async fn list_nodes<R: Runtime>(State(api): State<Arc<Api<R>>>, uri: Uri) -> Result<Response, ApiError> {
-    let mut node = node_config(&api);
-    Shown::of_list(&pairs(&uri)?).fields.keep(&mut node);
-    let page = Page { results: vec![node.into()], result_count: Some(1), page_cursor: None };
+    let shown = Shown::of_list(&pairs(&uri)?);
+    let node = |known: &Known| {
+        let mut node = node_config(&api, known);
+        shown.fields.keep(&mut node);
+        Value::from(node)
+    };
+    let results: Vec<Value> = members(&api).iter().map(node).collect();
+    let page = Page { result_count: Some(results.len()), results, page_cursor: None };
     Ok(json::response(StatusCode::OK, &page))
 }
 
-fn check_node<R: Runtime>(api: &Api<R>, uuid: &str) -> Result<(), ApiError> {
-    let known = uuid == api.config.node_uuid.to_string();
-    let shown = || uuid.chars().take(64).collect::<String>();
-    known.then_some(()).ok_or_else(|| ApiError::NotFound(format!("controller {}", shown())))
+fn find<R: Runtime>(api: &Api<R>, uuid: &str) -> Result<Known, ApiError> {
+    let found = members(api).into_iter().find(|known| known.uuid.to_string() == uuid);
+    found.ok_or_else(|| ApiError::NotFound(format!("controller {}", uuid.chars().take(64).collect::<String>())))
 }
 
 async fn show_node<R: Runtime>(
@@ -150,8 +198,7 @@ async fn show_node<R: Runtime>(
     Path(uuid): Path<String>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    check_node(&api, &uuid)?;
-    let mut node = node_config(&api);
+    let mut node = node_config(&api, &find(&api, &uuid)?);
     Shown::of_object(&pairs(&uri)?).fields.keep(&mut node);
     Ok(json::response(StatusCode::OK, &node))
 }
@@ -160,13 +207,98 @@ async fn show_node_status<R: Runtime>(
     State(api): State<Arc<Api<R>>>,
     Path(uuid): Path<String>,
 ) -> Result<Response, ApiError> {
-    check_node(&api, &uuid)?;
+    find(&api, &uuid)?;
     let status = ControlClusterNodeStatus {
         version: api.config.version().to_string(),
         revision: api.handle.read(|state| state.nib.revision()).0,
     };
     let path = format!("/node/{uuid}/status");
     Ok(json::response(StatusCode::OK, &with_head(&status, "ControlClusterNodeStatus", &path)))
+}
+
+/// How the cluster and each member is, as the leader sees it; without one, as far as this member knows.
+async fn list_members<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
+    let view = api.member.view(R::now() + VIEW_MAX).await.ok();
+    let shown = |known: Known| {
+        let seen = view.as_ref().and_then(|view| view.members.get(&known.member));
+        let leads = view.as_ref().is_some_and(|view| view.leader == known.member);
+        ClusterMember {
+            member: known.member.0,
+            uuid: known.uuid.to_string(),
+            address: known.address.map(|address| address.to_string()),
+            role: match seen {
+                None => "unknown",
+                Some(_) if leads => "leader",
+                Some(seen) if seen.votes => "voter",
+                Some(_) => "learner",
+            }
+            .into(),
+            is_well: seen.is_some_and(MemberView::is_well),
+            heard_ms: seen.and_then(|seen| seen.heard_ms),
+            lacks: seen.and_then(|seen| seen.lacks),
+            can_be_spared: view.as_ref().is_some_and(|view| view.can_spare(known.member)),
+            answers_here: known.uuid == api.config.node_uuid,
+        }
+    };
+    let (voters, well) = view.as_ref().map(ClusterView::voters).unwrap_or_default();
+    let cluster = ClusterMembers {
+        has_majority: view.as_ref().is_some_and(ClusterView::has_majority),
+        voters,
+        voters_well: well,
+        term: view.as_ref().map(|view| view.term),
+        members: members(&api).into_iter().map(shown).collect(),
+    };
+    json::response(StatusCode::OK, &with_head(&cluster, "ClusterMembers", "/member"))
+}
+
+/// What an invitation is asked for with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InvitationWish {
+    /// The number of the member that the new one replaces.
+    replaces: Option<u64>,
+    /// For so many seconds it is good.
+    valid_s: Option<u64>,
+}
+
+/// Longest validity of an invitation, in seconds: a week.
+const VALID_MAX: u64 = 7 * 86_400;
+/// The usual one: an hour.
+const VALID: u64 = 3_600;
+
+/// Lets somebody join: answers with the token that it must show.
+async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) -> Result<Response, ApiError> {
+    let bytes = json::bytes(request.into_body(), 4_096).await?;
+    let wish = match bytes.is_empty() {
+        true => InvitationWish::default(),
+        false => {
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::Invalid(format!("the invitation: {error}")))?
+        }
+    };
+    let valid = wish.valid_s.unwrap_or(VALID);
+    if !(1..=VALID_MAX).contains(&valid) {
+        return Err(ApiError::Invalid(format!("valid_s: it must be from 1 to {VALID_MAX}")));
+    }
+    // A controller that nobody can reach has no cluster to join.
+    let authority = api.member.authority().ok_or(ApiError::Refused(Refusal::NoCluster))?;
+    let (mut name, mut secret) = ([0; 16], [0; 16]);
+    R::random(&mut name);
+    R::random(&mut secret);
+    let (invitation, secret) = (Uuid::from_bytes(name), Secret(Uuid::from_bytes(secret).simple().to_string()));
+    let now = R::wall().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let given = Invitation { secret: secret.digest(), until: now + valid, replaces: wish.replaces.map(MemberId) };
+    api.handle.submit(Command::Cluster(ClusterCommand::Invite { uuid: invitation, invitation: given, now })).await?;
+    let members = members(&api).into_iter().filter_map(|known| known.address).collect();
+    let token = Token { members, authority, invitation, secret };
+    let body = serde_json::json!({ "token": token.to_string(), "valid_s": valid, "replaces": wish.replaces });
+    Ok(json::response(StatusCode::CREATED, &body))
+}
+
+/// A member leaves, or is dead for good.
+async fn dismiss<R: Runtime>(State(api): State<Arc<Api<R>>>, Path(uuid): Path<String>) -> Result<StatusCode, ApiError> {
+    let member = find(&api, &uuid)?.member;
+    api.handle.submit(Command::Cluster(ClusterCommand::Dismiss { member })).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Peers that connected as transport nodes and were turned away, newest last.

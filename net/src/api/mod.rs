@@ -36,16 +36,14 @@ mod tests;
 pub use auth::Authenticated;
 pub use serve::{Peer, serve};
 
-use crate::controller::{Handle, State};
+use crate::cluster::Member;
+use crate::controller::Handle;
 use crate::runtime::Runtime;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::routing::{get, post};
 
-use selvedge_core::ids::Revision;
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 /// Where all resources live.
@@ -60,8 +58,6 @@ pub struct ApiConfig {
     pub node_uuid: Uuid,
     /// Where clients reach the API: `pssl:<address>:<port>` with TLS, `ptcp:<address>:<port>` without.
     pub listen_addr: String,
-    /// The highest revision that other members of the cluster are known to hold; 0 if there are none.
-    pub known_revision: Arc<AtomicU64>,
 }
 
 impl Default for ApiConfig {
@@ -70,7 +66,6 @@ impl Default for ApiConfig {
             server: "NVP/4.2.1.35000".to_string(),
             node_uuid: Uuid::nil(),
             listen_addr: "pssl:127.0.0.1:443".to_string(),
-            known_revision: Arc::default(),
         }
     }
 }
@@ -96,39 +91,36 @@ impl ApiConfig {
 }
 
 /// What all requests share.
-struct Api<R> {
+struct Api<R: Runtime> {
     handle: Handle,
+    member: Member<R>,
     config: ApiConfig,
     auth: auth::Auth<R>,
-    runtime: PhantomData<fn() -> R>,
-}
-
-impl<R: Runtime> Api<R> {
-    /// The newest revision that anyone in the cluster is known to hold.
-    fn newest_known(&self, state: &State) -> Revision {
-        state.nib.revision().max(Revision(self.config.known_revision.load(Ordering::Relaxed)))
-    }
 }
 
 /// The API of a controller, to be served.
 ///
 /// # Errors
 /// If [`ApiConfig::server`] is not of the form that clients need.
-pub fn router<R: Runtime>(handle: Handle, config: ApiConfig) -> Result<Router, BadServer> {
+pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) -> Result<Router, BadServer> {
     let server = config.server_header()?;
     let auth = auth::Auth::new(handle.clone());
-    let api = Arc::new(Api::<R> { handle, config, auth, runtime: PhantomData });
+    let api = Arc::new(Api::<R> { handle, member, config, auth });
     let open = Router::new()
         .route("/ws.v1/login", post(auth::login::<R>))
         .route("/ws.v1/openapi.json", get(openapi::document))
         .route("/healthz", get(shell::healthy))
         .route("/readyz", get(shell::ready::<R>));
-    let closed = Router::new()
-        .route("/ws.v1/logout", get(auth::logout::<R>))
+    let current = Router::new()
         .route("/ws.v1/realisation", get(realisation::show::<R>))
         .route("/ws.v1/transport-node/{uuid}/flows", get(look::flows::<R>))
         .route("/ws.v1/trace", post(look::trace::<R>))
         .merge(resources::routes::<R>())
+        .layer(axum::middleware::from_fn_with_state(api.clone(), shell::linearizable::<R>));
+    // What is said of the cluster is said without it, too.
+    let closed = Router::new()
+        .route("/ws.v1/logout", get(auth::logout::<R>))
+        .merge(current)
         .merge(cluster::routes::<R>())
         .merge(openapi::routes::<R>())
         .method_not_allowed_fallback(shell::method_not_allowed)

@@ -159,7 +159,19 @@ fn besides() -> Vec<Operation> {
             ..get_one("/ws.v1/control-cluster/node", "List the members of the control cluster", "")
         },
         get_one(node, "Show a member of the control cluster", "ControlClusterNodeConfig"),
+        Operation {
+            method: "delete",
+            status: 204,
+            answer: Answer::Nothing,
+            ..get_one(node, "Dismiss a member: it stops by itself", "")
+        },
         get_one(&format!("{node}/status"), "The state of a member", "ControlClusterNodeStatus"),
+        get_one("/ws.v1/control-cluster/member", "How members are, as the leader sees them", "ClusterMembers"),
+        Operation {
+            method: "post",
+            status: 201,
+            ..plain("/ws.v1/control-cluster/invitation", "Let one more controller join: makes a token", Answer::Json)
+        },
         Operation {
             answer: Answer::List("RefusedPeer"),
             ..get_one("/ws.v1/control-cluster/refused-peers", "Peers that were turned away as transport nodes", "")
@@ -192,6 +204,7 @@ fn schemas() -> BTreeMap<String, Value> {
         named::<schema::ControlClusterStatus>(),
         named::<schema::ControlClusterNodeConfig>(),
         named::<schema::ControlClusterNodeStatus>(),
+        named::<schema::ClusterMembers>(),
         named::<schema::RefusedPeer>(),
         named::<schema::Realisation>(),
         named::<schema::Error>(),
@@ -206,7 +219,8 @@ fn schemas() -> BTreeMap<String, Value> {
             add_properties(schema, head(view.type_name));
         }
     }
-    for name in ["NoAttachment", "VifAttachment", "ControlClusterStatus", "ControlClusterNodeConfig"] {
+    for name in ["NoAttachment", "VifAttachment", "ControlClusterStatus", "ControlClusterNodeConfig", "ClusterMembers"]
+    {
         add_properties(all.get_mut(name).expect("added above"), head(name));
     }
     add_properties(all.get_mut("ControlClusterNodeStatus").expect("added above"), head("ControlClusterNodeStatus"));

@@ -389,8 +389,51 @@ pub struct ControlClusterNodeConfig {
     pub uuid: String,
     /// For people.
     pub display_name: String,
+    /// Its number in the cluster.
+    pub member: u64,
+    /// Where other controllers reach it, if there are or may be any: address and port.
+    pub address: Option<String>,
     /// What it does.
     pub roles: Vec<NodeRole>,
+}
+
+/// How the cluster is, as its leader sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClusterMembers {
+    /// Whether a majority of those that vote are well: without it nothing can be changed.
+    pub has_majority: bool,
+    /// How many vote; 0 if no leader was found.
+    pub voters: usize,
+    /// How many of them are well.
+    pub voters_well: usize,
+    /// Which leadership it is, counted from 1.
+    pub term: Option<u64>,
+    /// All controllers.
+    pub members: Vec<ClusterMember>,
+}
+
+/// How a controller is, as the leader sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClusterMember {
+    /// Its number.
+    pub member: u64,
+    /// Its name.
+    #[schema(format = "uuid")]
+    pub uuid: String,
+    /// Where other controllers reach it.
+    pub address: Option<String>,
+    /// `leader`, `voter`, `learner` (it has no vote yet) or `unknown`.
+    pub role: String,
+    /// Whether it answers, and has nearly everything.
+    pub is_well: bool,
+    /// How many milliseconds ago the leader heard of it.
+    pub heard_ms: Option<u64>,
+    /// How many entries of the log it lacks.
+    pub lacks: Option<u64>,
+    /// Whether the cluster goes on taking changes while this one is away: it is safe to restart.
+    pub can_be_spared: bool,
+    /// Whether it is the one that was asked.
+    pub answers_here: bool,
 }
 
 /// Something that a member does.

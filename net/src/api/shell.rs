@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use selvedge_core::ids::Revision;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,11 +16,11 @@ const GENERATION: HeaderName = HeaderName::from_static("x-nvp-config-generation"
 const WAIT_FOR_GENERATION: HeaderName = HeaderName::from_static("x-nvp-wait-for-config-generation");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest wait for a generation.
-const GENERATION_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for what others have told.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 /// What [`around`] needs.
-pub(super) struct Shell<R> {
+pub(super) struct Shell<R: Runtime> {
     pub server: HeaderValue,
     pub api: Arc<Api<R>>,
 }
@@ -58,7 +57,7 @@ fn date(now: SystemTime) -> HeaderValue {
 }
 
 /// Holds a request back until the NIB is as new as its sender has seen it elsewhere. A number that nobody in the
-/// cluster is known to hold is not waited for: it is of a database that was wiped, and would block the client for good.
+/// cluster holds is not waited for: it is of a database that was wiped, and would block the client for good.
 pub(super) async fn fresh_enough<R: Runtime>(
     State(api): State<Arc<Api<R>>>,
     request: Request,
@@ -67,11 +66,22 @@ pub(super) async fn fresh_enough<R: Runtime>(
     if let Some(value) = request.headers().get(WAIT_FOR_GENERATION) {
         let wanted = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
         let wanted = wanted.ok_or_else(|| ApiError::Invalid(format!("{WAIT_FOR_GENERATION}: it must be a number")))?;
-        let known = api.handle.read(|state| api.newest_known(state)).0;
-        let deadline = R::now() + GENERATION_WAIT_MAX;
-        if wanted <= known && !api.handle.wait_revision::<R>(Revision(wanted), deadline).await {
+        let lacks = api.handle.read(|state| state.nib.revision().0) < wanted;
+        if lacks && api.member.catch_up(R::now() + CATCH_UP_MAX).await.is_err() {
             return Err(ApiError::NotYet(wanted));
         }
+    }
+    Ok(next.run(request).await)
+}
+
+/// Holds back a request that reads until this controller has everything that any of the cluster had told before.
+pub(super) async fn linearizable<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if request.method() == Method::GET && api.member.has_others() {
+        api.member.catch_up(R::now() + CATCH_UP_MAX).await.map_err(ApiError::Cluster)?;
     }
     Ok(next.run(request).await)
 }

@@ -42,11 +42,11 @@ impl TestServer {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
         let config = MemberConfig::alone(uuid::Uuid::from_u128(1), SNAPSHOT_EVERY);
-        let Started { handle, core, .. } = controller::start::<Tokio>(store, &config).await.expect("it starts");
+        let Started { handle, member, core, .. } = controller::start::<Tokio>(store, &config).await.expect("it starts");
         Tokio::spawn("core", async move { core.await.expect("the store works") });
         let password_hash = hash_password::<Tokio>(PASSWORD);
         handle.submit(Command::SetUser { name: "admin".into(), password_hash }).await.expect("a user");
-        let router = router::<Tokio>(handle, ApiConfig::default()).expect("a router");
+        let router = router::<Tokio>(handle, member, ApiConfig::default()).expect("a router");
         let mut server = TestServer { router, cookie: String::new(), _directory: directory };
         let answer = server.send(Method::POST, "/ws.v1/login", &format!("username=admin&password={PASSWORD}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);

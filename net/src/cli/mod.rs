@@ -1,6 +1,7 @@
 //! The commands that talk to a controller. Start at [`run`].
 
 mod client;
+mod cluster;
 mod look;
 mod network;
 mod node;
@@ -53,6 +54,15 @@ pub struct Access {
 pub enum Command {
     /// How everything is; exits with 1 if something needs attention, and says what
     Status(Access),
+    /// The controllers: how the cluster is, and how one joins, leaves or is replaced
+    Cluster {
+        /// What to do with them
+        #[command(subcommand)]
+        command: cluster::Command,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
     /// Transport nodes: the hypervisors
     Node {
         /// What to do with them
@@ -127,6 +137,7 @@ pub fn run(command: Command) -> ExitCode {
 fn carry_out(command: Command) -> Result<bool, ClientError> {
     match command {
         Command::Status(access) => look::status(&Client::connect(&access)?, &access),
+        Command::Cluster { command, access } => cluster::run(&access, command),
         Command::Node { command, access } => node::run(&Client::connect(&access)?, &access, command).map(|()| true),
         Command::Switch { command, access } => {
             network::switch(&Client::connect(&access)?, &access, command).map(|()| true)

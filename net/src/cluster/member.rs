@@ -3,12 +3,12 @@
 use super::log::Log;
 use super::machine::Machine;
 use super::peer::{Own, Peer, Peers, Unanswered};
-use super::types::{Answers, Batch, FIRST_MEMBER, LogId, Types};
+use super::types::{Answers, Batch, FIRST_MEMBER, LogId, MemberId, Types};
 use super::wire::{Ask, Denied, Said};
 use crate::controller::Handle;
 use crate::runtime::{Moment, Runtime};
 use crate::store::{Identity, Snapshot, Store};
-use crate::tls::Mutual;
+use crate::tls::{Fingerprint, Mutual};
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::impls::BasicNode;
 use openraft::type_config::async_runtime::watch::WatchReceiver;
@@ -105,6 +105,7 @@ pub struct Member<R: Runtime> {
     pub(super) mutual: Option<Arc<Mutual>>,
     pub(super) handle: Handle,
     pub(super) ttl: Duration,
+    has_others: bool,
 }
 
 impl<R: Runtime> Clone for Member<R> {
@@ -115,6 +116,7 @@ impl<R: Runtime> Clone for Member<R> {
             mutual: self.mutual.clone(),
             handle: self.handle.clone(),
             ttl: self.ttl,
+            has_others: self.has_others,
         }
     }
 }
@@ -142,7 +144,8 @@ impl<R: Runtime> Member<R> {
         let raft = raft.map_err(|error| fatal::<R>(&error))?;
         let is_new = !raft.is_initialized().await.map_err(|error| fatal::<R>(&error))?;
         let ttl = if config.address.is_none() { PROPOSE_TTL_ALONE } else { PROPOSE_TTL };
-        let member = Member { raft, own, mutual: config.mutual.clone(), handle, ttl };
+        let has_others = config.address.is_some();
+        let member = Member { raft, own, mutual: config.mutual.clone(), handle, ttl, has_others };
         if is_new && id == FIRST_MEMBER {
             match member.raft.initialize(BTreeMap::from([(id, config.node())])).await {
                 Ok(()) => {}
@@ -257,6 +260,21 @@ impl<R: Runtime> Member<R> {
             }
             R::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// The authority of the cluster, if members prove to each other who they are.
+    pub fn authority(&self) -> Option<Fingerprint> {
+        self.mutual.as_ref().and_then(|mutual| mutual.authority.fingerprint())
+    }
+
+    /// Whether there are others, or may be.
+    pub fn has_others(&self) -> bool {
+        self.has_others
+    }
+
+    /// Its number.
+    pub fn number(&self) -> MemberId {
+        self.own.member.expect("who is a member has a number")
     }
 
     /// What openraft says of itself.

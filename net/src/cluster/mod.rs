@@ -11,6 +11,7 @@
 //! | `steward` | makes the log's membership follow the members that are wanted |
 //! | [`join`](mod@join) | how somebody becomes a member |
 //! | [`view`] | how a cluster is, as its leader sees it |
+//! | [`token`] | an invitation on its way |
 //! | [`types`] | what is replicated |
 //! | [`log`] | the log as openraft sees it, on the [`store`](crate::store) |
 //! | [`machine`] | the state that entries are applied to |
@@ -26,6 +27,7 @@ pub mod peer;
 pub mod runtime;
 mod serve;
 mod steward;
+pub mod token;
 pub mod types;
 pub mod view;
 pub mod wire;
@@ -33,4 +35,5 @@ pub mod wire;
 pub use join::{JoinError, Welcome, join};
 pub use member::{Member, MemberConfig, ProposeError};
 pub use peer::Own;
+pub use token::Token;
 pub use view::{ClusterView, MemberView};

@@ -57,6 +57,12 @@ impl ClusterView {
         (voters().count(), voters().filter(|member| member.is_well()).count())
     }
 
+    /// Whether a majority of those that vote is well.
+    pub fn has_majority(&self) -> bool {
+        let (voters, well) = self.voters();
+        well > voters / 2
+    }
+
     /// Whether the cluster goes on taking writes while a member is away: a majority of those that vote must be left, and well.
     pub fn can_spare(&self, member: MemberId) -> bool {
         let (voters, well) = self.voters();

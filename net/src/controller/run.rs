@@ -24,6 +24,9 @@ pub enum CoreError {
     /// The member does not go on.
     #[error(transparent)]
     Member(#[from] ProposeError),
+    /// It is one of several, and was not told where others reach it.
+    #[error("this controller is one of several, and was not told where the others reach it")]
+    NoAddress,
 }
 
 /// A controller that is about to run.
@@ -50,7 +53,12 @@ pub async fn start<R: Runtime>(
     let snapshot = store.snapshot()?.unwrap_or_default();
     let (handle, requests) = Handle::new(State::recovering(snapshot.nib.clone()));
     let member = Member::<R>::start(config, store, handle.clone(), &snapshot).await?;
-    if member.is_alone().await? {
+    let is_alone = member.is_alone().await?;
+    if !is_alone && config.address.is_none() {
+        member.stop().await;
+        return Err(CoreError::NoAddress);
+    }
+    if is_alone {
         member.catch_up(R::now() + START_MAX).await?;
     }
     handle.recovered();

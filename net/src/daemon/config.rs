@@ -30,6 +30,9 @@ pub struct Options {
     /// OpenFlow over TLS; switches are told by OVSDB [default: 0.0.0.0:6653]
     #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_CONTROLLER_OPENFLOW")]
     pub openflow: Option<SocketAddr>,
+    /// Where other controllers of the cluster reach this one, over TLS [default: there are no others]
+    #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_CONTROLLER_CLUSTER")]
+    pub cluster: Option<SocketAddr>,
     /// OVSDB without TLS: nodes are known by their address alone. Off unless given
     #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_CONTROLLER_OVSDB_TCP")]
     pub ovsdb_tcp: Option<SocketAddr>,
@@ -43,7 +46,7 @@ pub struct Options {
     /// The API's Server header, from which clients derive the dialect they speak [default: NVP/4.2.1.35000]
     #[arg(long, value_name = "WORD/VERSION", env = "SELVEDGE_CONTROLLER_SERVER")]
     pub server: Option<String>,
-    /// What to log: a level, or targets with levels [default: info]
+    /// What to log: a level, or targets with levels [default: info,openraft=warn]
     #[arg(long, value_name = "FILTER", env = "SELVEDGE_CONTROLLER_LOG")]
     pub log: Option<String>,
     /// How to log: text or json [default: text]
@@ -72,6 +75,8 @@ pub struct Config {
     pub ovsdb: SocketAddr,
     /// OpenFlow over TLS.
     pub openflow: SocketAddr,
+    /// Where other controllers reach this one, if there are or may be any.
+    pub cluster: Option<SocketAddr>,
     /// OVSDB without TLS.
     pub ovsdb_tcp: Option<SocketAddr>,
     /// OpenFlow without TLS.
@@ -108,12 +113,16 @@ pub enum ConfigError {
     /// An environment variable of ours that nobody knows.
     #[error("environment variable {0} is not known; known are {known}", known = KNOWN.map(|key| format!("{PREFIX}{key}")).join(", "))]
     UnknownVariable(String),
+    /// Other controllers are to reach this one at an address that is none.
+    #[error("cluster = {0}: it is told to other controllers, so it must be one address of this machine and a port")]
+    NotReachable(SocketAddr),
     /// There is no place for the data directory.
     #[error("no home directory to keep state in: give --data-dir")]
     NoDataDir,
 }
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
+    "CLUSTER",
     "CONFIG",
     "DATA_DIR",
     "API",
@@ -148,14 +157,24 @@ impl Config {
             api: flags.api.or(file.api).unwrap_or(everywhere(7443)),
             ovsdb: flags.ovsdb.or(file.ovsdb).unwrap_or(everywhere(6640)),
             openflow: flags.openflow.or(file.openflow).unwrap_or(everywhere(6653)),
+            cluster: flags.cluster.or(file.cluster).map(reachable).transpose()?,
             ovsdb_tcp: flags.ovsdb_tcp.or(file.ovsdb_tcp),
             openflow_tcp: flags.openflow_tcp.or(file.openflow_tcp),
             names: if flags.names.is_empty() { file.names } else { flags.names },
             server: flags.server.or(file.server).unwrap_or_else(|| "NVP/4.2.1.35000".to_string()),
-            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_string()),
+            log: flags.log.or(file.log).unwrap_or_else(|| "info,openraft=warn".to_string()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         })
     }
+}
+
+/// An address that can be told to other controllers.
+///
+/// # Errors
+/// If it is none that they could reach.
+pub fn reachable(address: SocketAddr) -> Result<SocketAddr, ConfigError> {
+    let is_one = !address.ip().is_unspecified() && address.port() != 0;
+    is_one.then_some(address).ok_or(ConfigError::NotReachable(address))
 }
 
 fn read(path: &Path) -> Result<Options, ConfigError> {
@@ -202,6 +221,8 @@ mod tests {
         assert!(error.contains("data_dri") && error.contains("selvedge.toml"), "{error}");
         let error = gather(None, Options::default(), &["SELVEDGE_CONTROLLER_OVSDBB"]).expect_err("refused");
         assert!(error.contains("SELVEDGE_CONTROLLER_OVSDBB"), "{error}");
+        let error = gather(Some("cluster = \"0.0.0.0:7440\"\n"), Options::default(), &[]).expect_err("refused");
+        assert!(error.contains("0.0.0.0:7440"), "{error}");
         let error = gather(Some("api = \"here\"\n"), Options::default(), &[]).expect_err("refused");
         assert!(error.contains("api"), "{error}");
     }

@@ -1,9 +1,11 @@
-//! The daemon: puts a controller on a data directory, sockets and signals. Start at [`run`]; [`serving`] is the part of
+//! The daemon: puts a controller on a data directory, sockets and signals. Start at [`run`]; [`enrol`] makes a directory a
+//! controller's; [`serving`] is the part of
 //! it that runs on any runtime.
 
 mod addresses;
 mod banner;
 pub mod config;
+pub mod enrol;
 pub mod serving;
 mod start;
 

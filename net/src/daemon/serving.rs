@@ -5,6 +5,7 @@
 
 use super::DaemonError;
 use crate::api::{self, ApiConfig};
+use crate::cluster::Member;
 use crate::controller::{Handle, Protocol};
 use crate::runtime::{Listener, Runtime};
 use crate::southbound::{self, Entrance, Southbound};
@@ -83,6 +84,7 @@ impl Stopping {
 /// If an address cannot be listened on, or the TLS or API configuration is unsound.
 pub async fn serve<R: Runtime>(
     handle: &Handle,
+    member: &Member<R>,
     serving: &Serving<'_>,
     stopping: &Stopping,
 ) -> Result<Up<impl Future<Output = ()> + use<R>>, DaemonError> {
@@ -122,7 +124,7 @@ pub async fn serve<R: Runtime>(
         listen_addr: format!("{scheme}:{api_at}"),
         ..ApiConfig::default()
     };
-    let router = api::router::<R>(handle.clone(), api_config)?;
+    let router = api::router::<R>(handle.clone(), member.clone(), api_config)?;
     let credentials = serving.encrypted.as_ref().map(|encrypted| encrypted.credentials);
     let api_tls = credentials.map(tls::northbound_config).transpose()?;
     let (ended, api_ended) = tokio::sync::oneshot::channel::<()>();
@@ -136,7 +138,10 @@ pub async fn serve<R: Runtime>(
     Ok(Up { api: api_at, ovsdb: ovsdb_at, openflow: openflow_at, api_ended })
 }
 
-async fn bind<R: Runtime>(what: &'static str, at: SocketAddr) -> Result<(R::Listener, SocketAddr), DaemonError> {
+pub(super) async fn bind<R: Runtime>(
+    what: &'static str,
+    at: SocketAddr,
+) -> Result<(R::Listener, SocketAddr), DaemonError> {
     let failed = |why| DaemonError::Listen { what, at, why };
     let listener = R::listen(at).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;

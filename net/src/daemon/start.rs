@@ -3,20 +3,23 @@
 use super::addresses::local_addresses;
 use super::banner::{Listening, banner};
 use super::config::Config;
+use super::enrol;
 use super::serving::{self, Encrypted, Serving, Stopping};
 use crate::api::{self, auth};
-use crate::cluster::MemberConfig;
 use crate::cluster::member::SNAPSHOT_EVERY;
+use crate::cluster::{JoinError, Member, MemberConfig, ProposeError};
 use crate::controller::{self, CoreError, Handle, Started, SubmitError};
-use crate::runtime::{HostDisk, Runtime, Tokio};
-use crate::store::{Store, StoreError};
-use crate::tls::{self, Authority, AuthorityError};
+use crate::runtime::{Runtime, Tokio};
+use crate::store::StoreError;
+use crate::tls::{self, AuthorityError};
+use selvedge_core::ids::MemberId;
 use selvedge_core::nib::Command;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The user that is made on first start.
@@ -46,6 +49,27 @@ pub enum DaemonError {
     /// The certificate authority cannot be used.
     #[error("certificate authority: {0}")]
     Authority(#[from] AuthorityError),
+    /// A joining was begun in the data directory.
+    #[error("data directory {}: joining a cluster was begun here and not finished: do `selvedge cluster join` again with the same token", path.display())]
+    Unfinished {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The data directory is another controller's.
+    #[error("data directory {}: it is a controller's already: to join another cluster, give an empty one", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Nobody let it join.
+    #[error("cannot join: {0}")]
+    Join(#[from] JoinError),
+    /// Who let it join gave it no authority, or another one.
+    #[error("cannot join: the cluster did not give its certificate authority")]
+    NoAuthority,
+    /// Others cannot reach it.
+    #[error("this is member {0} of a cluster: say where the other controllers reach it, with --cluster ADDR:PORT")]
+    NoAddress(MemberId),
     /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -65,6 +89,11 @@ pub enum DaemonError {
     /// The first user cannot be made.
     #[error("cannot make the user {ADMIN}: {0}")]
     Admin(#[from] SubmitError),
+    /// The cluster goes on without it.
+    #[error(
+        "this controller was dismissed from its cluster; to be a member again, it must join with an empty data directory"
+    )]
+    Dismissed,
     /// The disk failed while running.
     #[error("stopping, since nobody knows what is durable: {0}")]
     Disk(CoreError),
@@ -80,19 +109,26 @@ pub enum DaemonError {
 pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), DaemonError> {
     let directory = &config.data_dir;
     make_directory(directory)?;
-    // First of all, since it is what a second instance is refused by.
-    let store_error = |why| DaemonError::Store { path: directory.clone(), why };
-    let store = Store::open(&HostDisk(directory.clone())).map_err(store_error)?;
-    let (authority, _) = Authority::open(directory)?;
+    let store = enrol::open(directory)?;
+    let (identity, authority) = enrol::settle(directory, &store)?;
     let addresses = local_addresses();
     let credentials = authority.controller(&certificate_names(&config.names), &addresses)?;
-    let node_uuid = Uuid::from_bytes(authority.fingerprint().head());
-    let config_of_member = MemberConfig::alone(node_uuid, SNAPSHOT_EVERY);
+    let (node_uuid, number) = (identity.uuid, identity.member);
+    let mutual = Some(Arc::new(authority.mutual(&credentials)?));
+    let others = match config.cluster {
+        Some(at) => Some(serving::bind::<Tokio>("other controllers", at).await?.0),
+        None => None,
+    };
+    let config_of_member = MemberConfig { identity, address: config.cluster, mutual, snapshot_every: SNAPSHOT_EVERY };
     let started = controller::start::<Tokio>(store, &config_of_member).await.map_err(|error| match error {
-        CoreError::Store(why) => store_error(why),
+        CoreError::Store(why) => enrol::store_error(directory, why),
+        CoreError::NoAddress => DaemonError::NoAddress(number),
         error @ CoreError::Member(_) => DaemonError::Disk(error),
     })?;
-    let Started { handle, core, .. } = started;
+    let Started { handle, member, core, .. } = started;
+    if let Some(listener) = others {
+        Tokio::spawn("other controllers", member.clone().serve(listener));
+    }
     let stopping = Stopping::default();
     let ended = stopping.clone();
     let (failed, failure) = tokio::sync::oneshot::channel();
@@ -105,12 +141,19 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     });
 
     let password = directory.join(PASSWORD_FILE);
-    make_admin(&handle, &password).await?;
-    let (listening, api_ended) = listen(&config, &handle, &credentials, node_uuid, &stopping).await?;
-    announce(&banner(&config, &listening, reachable(&addresses), &password));
+    // One of several has the users that the cluster has.
+    if member.is_alone().await.map_err(|error| DaemonError::Disk(error.into()))? {
+        make_admin(&handle, &password).await?;
+    }
+    let (listening, api_ended) = listen(&config, (&handle, &member), &credentials, node_uuid, &stopping).await?;
+    announce(&banner(&config, &listening, number, reachable(&addresses), &password));
     tokio::select! {
         biased;
-        error = failure => return error.map_or(Ok(()), |error| Err(DaemonError::Disk(error))),
+        error = failure => return match error {
+            Ok(CoreError::Member(ProposeError::Dismissed)) => Err(DaemonError::Dismissed),
+            Ok(error) => Err(DaemonError::Disk(error)),
+            Err(_) => Ok(()),
+        },
         signal = signal() => signal.map_err(DaemonError::Signals)?,
     }
     tracing::info!("stopping");
@@ -122,7 +165,7 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
 /// Where the daemon listens.
 async fn listen(
     config: &Config,
-    handle: &Handle,
+    (handle, member): (&Handle, &Member<Tokio>),
     credentials: &tls::Credentials,
     node_uuid: Uuid,
     stopping: &Stopping,
@@ -135,7 +178,7 @@ async fn listen(
         server: &config.server,
         node_uuid,
     };
-    let up = serving::serve::<Tokio>(handle, &serving, stopping).await?;
+    let up = serving::serve::<Tokio>(handle, member, &serving, stopping).await?;
     let listening = Listening {
         api: up.api,
         ovsdb: up.ovsdb.expect("it is served over TLS"),
@@ -144,7 +187,7 @@ async fn listen(
     Ok((listening, up.api_ended))
 }
 
-fn make_directory(path: &Path) -> Result<(), DaemonError> {
+pub(super) fn make_directory(path: &Path) -> Result<(), DaemonError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|why| DaemonError::DataDir { path: path.to_path_buf(), why })
 }

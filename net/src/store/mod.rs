@@ -272,9 +272,17 @@ impl Store {
     /// Whose store it is, if anybody's.
     ///
     /// # Errors
+    /// If the disk fails or the record is damaged.
+    pub fn owner(&self) -> Result<Option<Identity>, StoreError> {
+        self.remembered(IDENTITY)
+    }
+
+    /// The same, of a cluster.
+    ///
+    /// # Errors
     /// If the disk fails, the record is damaged, or the store is of another cluster.
     pub fn identity(&self, cluster: Uuid) -> Result<Option<Identity>, StoreError> {
-        match self.remembered::<Identity>(IDENTITY)? {
+        match self.owner()? {
             Some(found) if found.cluster != cluster => Err(StoreError::OtherIdentity { found, wanted: cluster }),
             found => Ok(found),
         }

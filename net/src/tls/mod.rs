@@ -12,7 +12,7 @@ mod authority;
 mod mutual;
 mod peers;
 
-pub use authority::{Authority, AuthorityError, AuthorityFiles, NodeCertificate, node_certificate};
+pub use authority::{Authority, AuthorityError, AuthorityFiles, CA_FILE, NodeCertificate, node_certificate};
 pub use mutual::{Dial, Mutual};
 pub use peers::{Fingerprint, peer_identity};
 

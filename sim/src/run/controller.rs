@@ -77,7 +77,7 @@ async fn live<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64
         Err(error) => return format!("cannot start: {error}"),
     };
     let config = MemberConfig::alone(CONTROLLER_UUID, snapshot_every);
-    let Started { handle, core, from_snapshot, .. } = match controller::start::<R>(store, &config).await {
+    let Started { handle, member, core, from_snapshot } = match controller::start::<R>(store, &config).await {
         Ok(started) => started,
         Err(error) => return format!("cannot start: {error}"),
     };
@@ -104,7 +104,7 @@ async fn live<R: Runtime, D: Disk>(address: IpAddr, disk: D, snapshot_every: u64
         server: "NVP/4.2.1.35000",
         node_uuid: CONTROLLER_UUID,
     };
-    if let Err(error) = serving::serve::<R>(&handle, &serving, &Stopping::default()).await {
+    if let Err(error) = serving::serve::<R>(&handle, &member, &serving, &Stopping::default()).await {
         return format!("cannot serve: {error}");
     }
     window.lock().handle = Some(handle);
