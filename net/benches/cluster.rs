@@ -8,7 +8,7 @@
 #![allow(missing_docs, reason = "it is a program")]
 
 use selvedge_core::ids::MemberId;
-use selvedge_core::nib::{ClusterCommand, Command, Common, Invitation, Object, TransportZone};
+use selvedge_core::nib::{ClusterCommand, Command, Common, Invitation, Object, Southbound, TransportZone};
 use selvedge_net::cluster::wire::{Application, Secret};
 use selvedge_net::cluster::{Member, MemberConfig, Own, join};
 use selvedge_net::controller::{self, Handle, Started};
@@ -103,7 +103,8 @@ async fn member(
     let store = Store::open(&Counting(HostDisk(own), syncs.clone()))?;
     let identity = Identity { cluster: CLUSTER, member: MemberId(number), uuid: Uuid::from_u128(number.into()) };
     let address = if of == 1 { None } else { Some(listener.local_addr()?) };
-    let config = MemberConfig { identity, address, mutual: None, snapshot_every: 1_000_000 };
+    let config =
+        MemberConfig { identity, address, southbound: Southbound::default(), mutual: None, snapshot_every: 1_000_000 };
     let Started { handle, member, core, .. } = controller::start::<Tokio>(store, &config).await?;
     Tokio::spawn("members", member.clone().serve(listener));
     Tokio::spawn("core", async move { core.await.expect("the disk works") });

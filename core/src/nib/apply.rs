@@ -63,6 +63,8 @@ impl Nib {
             config,
             number: self.last_node_number,
             epoch: self.last_epoch,
+            owner: None,
+            standby: None,
             modified: self.revision,
             vifs: BTreeSet::new(),
         };

@@ -11,6 +11,30 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use uuid::Uuid;
 
+/// Where switches reach a controller, for as far as it takes them in that way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Southbound {
+    /// OpenFlow over TLS.
+    pub openflow: Option<SocketAddr>,
+    /// OpenFlow without.
+    pub openflow_tcp: Option<SocketAddr>,
+    /// OVSDB over TLS.
+    pub ovsdb: Option<SocketAddr>,
+    /// OVSDB without.
+    pub ovsdb_tcp: Option<SocketAddr>,
+}
+
+/// Who writes to a transport node from now on, and who takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The transport node.
+    pub node: Uuid,
+    /// Who writes to it.
+    pub owner: MemberId,
+    /// Who takes over if that one fails, if there is anybody.
+    pub standby: Option<MemberId>,
+}
+
 /// A controller that is a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRecord {
@@ -18,10 +42,20 @@ pub struct MemberRecord {
     pub uuid: Uuid,
     /// Where other members reach it.
     pub address: SocketAddr,
+    /// Where switches reach it.
+    pub southbound: Southbound,
+    /// No transport node is to be its own.
+    pub is_drained: bool,
     /// Since when it is a member, or at that address.
     pub modified: Revision,
     /// By which invitation it came, and the digest of that one's secret; nothing if it formed the cluster.
     pub invitation: Option<(Uuid, String)>,
+}
+
+impl MemberRecord {
+    fn new(uuid: Uuid, address: SocketAddr, modified: Revision, invitation: Option<(Uuid, String)>) -> MemberRecord {
+        MemberRecord { uuid, address, southbound: Southbound::default(), is_drained: false, modified, invitation }
+    }
 }
 
 /// Leave to join, once.
@@ -46,6 +80,8 @@ pub enum ClusterCommand {
         uuid: Uuid,
         /// Where other members reach it.
         address: SocketAddr,
+        /// Where switches reach it.
+        southbound: Southbound,
     },
     /// Somebody may join.
     Invite {
@@ -74,6 +110,15 @@ pub enum ClusterCommand {
         /// Its number.
         member: MemberId,
     },
+    /// A member's transport nodes are handed to others, or it may have some again.
+    Drain {
+        /// Its number.
+        member: MemberId,
+        /// Whether it is to have none.
+        is_drained: bool,
+    },
+    /// Transport nodes get new masters. Those that are gone, and controllers that are none, are passed over.
+    Assign(Vec<Assignment>),
 }
 
 /// The cluster as it is wanted.
@@ -125,18 +170,17 @@ impl Cluster {
     fn enter(
         &mut self,
         (member, uuid): (MemberId, Uuid),
-        address: SocketAddr,
+        (address, southbound): (SocketAddr, Southbound),
         modified: Revision,
     ) -> Result<(), Refusal> {
         self.check_address(address, Some(member))?;
         if self.members.is_empty() {
             self.last = self.last.max(member);
-            self.members.insert(member, MemberRecord { uuid, address, modified, invitation: None });
-            return Ok(());
+            self.members.insert(member, MemberRecord::new(uuid, address, modified, None));
         }
         let record = self.members.get_mut(&member).filter(|record| record.uuid == uuid);
         let record = record.ok_or(Refusal::NoSuchMember { member })?;
-        (record.address, record.modified) = (address, modified);
+        (record.address, record.southbound, record.modified) = (address, southbound, modified);
         Ok(())
     }
 
@@ -175,7 +219,13 @@ impl Cluster {
         self.invitations.remove(&invitation);
         replaces.into_iter().for_each(|member| _ = self.members.remove(&member));
         self.last.0 += 1;
-        self.members.insert(self.last, MemberRecord { uuid, address, modified, invitation: shown });
+        self.members.insert(self.last, MemberRecord::new(uuid, address, modified, shown));
+        Ok(())
+    }
+
+    fn drain(&mut self, member: MemberId, is_drained: bool) -> Result<(), Refusal> {
+        self.known(member)?;
+        self.members.entry(member).and_modify(|record| record.is_drained = is_drained);
         Ok(())
     }
 
@@ -200,14 +250,35 @@ impl Nib {
         let cluster = &mut self.cluster;
         cluster.commands += 1;
         match command {
-            ClusterCommand::Enter { member, uuid, address } => cluster.enter((*member, *uuid), *address, revision)?,
+            ClusterCommand::Enter { member, uuid, address, southbound } => {
+                cluster.enter((*member, *uuid), (*address, *southbound), revision)?;
+            }
             ClusterCommand::Invite { uuid, invitation, now } => cluster.invite(*uuid, invitation, *now)?,
             ClusterCommand::Admit { uuid, address, invitation, secret, now } => {
                 cluster.admit((*uuid, *address), (*invitation, secret), *now, revision)?;
             }
             ClusterCommand::Dismiss { member } => cluster.dismiss(*member)?,
+            ClusterCommand::Drain { member, is_drained } => cluster.drain(*member, *is_drained)?,
+            ClusterCommand::Assign(assignments) => {
+                return Ok(assignments.iter().filter_map(|assignment| self.assign(assignment)).collect());
+            }
         }
         Ok(vec![Change::Cluster])
+    }
+
+    /// A new owner is a new mastership, under an epoch that is higher than all before.
+    fn assign(&mut self, assignment: &Assignment) -> Option<Change> {
+        let Assignment { node, owner, standby } = assignment;
+        let members = &self.cluster.members;
+        let record = self.nodes.get_mut(node).filter(|_| members.contains_key(owner))?;
+        let standby = standby.filter(|standby| standby != owner && members.contains_key(standby));
+        if record.owner != Some(*owner) {
+            self.last_epoch.0 += 1;
+            record.epoch = self.last_epoch;
+        }
+        let is_new = (record.owner, record.standby) != (Some(*owner), standby);
+        (record.owner, record.standby) = (Some(*owner), standby);
+        is_new.then_some(Change::Master(*node))
     }
 }
 
@@ -222,7 +293,8 @@ mod tests {
 
     fn enter(nib: &mut Nib, member: u64, at: u16) -> Result<(), Refusal> {
         let uuid = Uuid::from_u128(member.into());
-        let command = ClusterCommand::Enter { member: MemberId(member), uuid, address: address(at) };
+        let southbound = Southbound::default();
+        let command = ClusterCommand::Enter { member: MemberId(member), uuid, address: address(at), southbound };
         nib.apply(&Command::Cluster(command)).map(|_| ())
     }
 
@@ -281,5 +353,30 @@ mod tests {
         invite(&mut nib, 9, None).expect("lawful");
         admit(&mut nib, 52, 9, "s9", (3, 20)).expect("lawful");
         assert_eq!(members(&nib), [1, 4]);
+    }
+
+    #[test]
+    fn a_new_owner_is_a_new_epoch_and_strangers_own_nothing() {
+        use super::super::Object;
+        let mut nib = Nib::default();
+        enter(&mut nib, 1, 1).expect("it forms the cluster");
+        invite(&mut nib, 7, None).expect("lawful");
+        admit(&mut nib, 50, 7, "s7", (3, 20)).expect("lawful");
+        let node = Uuid::from_u128(70);
+        let object = Object::TransportNode(serde_json::from_str("{}").expect("defaults"));
+        nib.apply(&Command::Create { uuid: node, object }).expect("lawful");
+        let assign = |nib: &mut Nib, owner, standby: Option<u64>| {
+            let assignment = Assignment { node, owner: MemberId(owner), standby: standby.map(MemberId) };
+            let changes = nib.apply(&Command::Cluster(ClusterCommand::Assign(vec![assignment]))).expect("lawful");
+            let record = &nib.nodes()[&node];
+            (changes.len(), record.epoch.0, record.owner, record.standby)
+        };
+        let (one, two) = (Some(MemberId(1)), Some(MemberId(2)));
+        assert_eq!(assign(&mut nib, 1, Some(2)), (1, 2, one, two));
+        assert_eq!(assign(&mut nib, 1, Some(2)), (0, 2, one, two));
+        assert_eq!(assign(&mut nib, 1, Some(9)), (1, 2, one, None));
+        assert_eq!(assign(&mut nib, 2, Some(1)), (1, 3, two, one));
+        assert_eq!(assign(&mut nib, 9, Some(1)), (0, 3, two, one));
+        assert_eq!(assign(&mut nib, 1, Some(1)), (1, 4, one, None));
     }
 }

@@ -13,12 +13,12 @@ mod config;
 mod location;
 mod refusal;
 
-pub use cluster::{Cluster, ClusterCommand, Invitation, MemberRecord};
+pub use cluster::{Assignment, Cluster, ClusterCommand, Invitation, MemberRecord, Southbound};
 pub use config::*;
 pub use location::{Claim, Location, ObservedVif};
 pub use refusal::{Invalid, Refusal};
 
-use crate::ids::{Epoch, NodeNumber, OfPort, PortKey, Revision, TunnelKey};
+use crate::ids::{Epoch, MemberId, NodeNumber, OfPort, PortKey, Revision, TunnelKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -90,6 +90,8 @@ pub enum Change {
     Port(Uuid),
     /// A user.
     User,
+    /// Which controller writes to a transport node.
+    Master(Uuid),
     /// Who the controllers are.
     Cluster,
 }
@@ -112,6 +114,12 @@ pub struct NodeRecord {
     pub number: NodeNumber,
     /// The mastership it is under.
     pub epoch: Epoch,
+    /// The controller that writes to it; nobody in particular if there is only one.
+    #[serde(default)]
+    pub owner: Option<MemberId>,
+    /// The controller that takes over if that one fails.
+    #[serde(default)]
+    pub standby: Option<MemberId>,
     /// When its configuration last changed.
     pub modified: Revision,
     /// The VIFs it reports, by VIF identifier.

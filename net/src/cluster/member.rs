@@ -13,6 +13,7 @@ use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::impls::BasicNode;
 use openraft::type_config::async_runtime::watch::WatchReceiver;
 use openraft::{Config, Raft, RaftMetrics, ReadPolicy, SnapshotPolicy};
+use selvedge_core::nib::Southbound;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct MemberConfig {
     pub identity: Identity,
     /// Where other members reach it; nothing if there are none, and none can join.
     pub address: Option<SocketAddr>,
+    /// Where switches reach it, for others to tell them.
+    pub southbound: Southbound,
     /// How members prove who they are; nothing where the network is trusted.
     pub mutual: Option<Arc<Mutual>>,
     /// A snapshot is taken after so many entries; at least 1.
@@ -51,7 +54,7 @@ impl MemberConfig {
     /// A cluster of one.
     pub fn alone(cluster: Uuid, snapshot_every: u64) -> MemberConfig {
         let identity = Identity { cluster, member: FIRST_MEMBER, uuid: cluster };
-        MemberConfig { identity, address: None, mutual: None, snapshot_every }
+        MemberConfig { identity, address: None, southbound: Southbound::default(), mutual: None, snapshot_every }
     }
 
     fn raft(&self) -> Config {

@@ -9,6 +9,7 @@
 //! | [`member`] | a member of a cluster; start here |
 //! | `serve` | what it answers when others ask |
 //! | `steward` | makes the log's membership follow the members that are wanted |
+//! | `mastership` | which controller writes to which transport node |
 //! | [`join`](mod@join) | how somebody becomes a member |
 //! | [`view`] | how a cluster is, as its leader sees it |
 //! | [`token`] | an invitation on its way |
@@ -22,6 +23,7 @@
 pub mod join;
 pub mod log;
 pub mod machine;
+mod mastership;
 pub mod member;
 pub mod peer;
 pub mod runtime;
@@ -33,6 +35,7 @@ pub mod view;
 pub mod wire;
 
 pub use join::{JoinError, Welcome, join};
+pub use mastership::loads;
 pub use member::{Member, MemberConfig, ProposeError};
 pub use peer::Own;
 pub use token::Token;

@@ -3,24 +3,32 @@
 //! Who may vote is the log's business, and changes one agreed step at a time; who *should* is the NIB's. The leader's steward
 //! compares the two and takes the next step ([`next_change`]), so that a change which was begun under one leader is finished
 //! under the next. A member that hears of no leader asks the others whether it is a member at all: one that was dismissed
-//! while it was away is told so by nobody else. Start at [`Member::tend`].
+//! while it was away is told so by nobody else. The leader also shares out the transport nodes
+//! ([`assign`]). Start at [`Member::tend`].
 
+use super::mastership::{Fit, assign};
 use super::peer::Peer;
 use super::types::{Batch, FIRST_MEMBER, MemberId};
+use super::view::{ClusterView, MemberView};
 use super::wire::Ask;
 use super::{Member, MemberConfig};
-use crate::runtime::Runtime;
+use crate::runtime::{Moment, Runtime};
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::BasicNode;
 use openraft::{ChangeMembers, Membership};
+use selvedge_core::ids::Revision;
 use selvedge_core::nib::{Cluster, ClusterCommand, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The steward looks so often.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 /// A member without a leader asks others after so many looks in a row.
-const LOOKS_ALONE: u32 = 8;
+const LOOKS_ALONE: u32 = 20;
+/// Transport nodes of a controller that did not answer for so long get another.
+const LOST: Duration = Duration::from_secs(1);
+/// One that has answered for so long is there to stay: it may be given what others have.
+const SETTLED: Duration = Duration::from_secs(5);
 /// So long it waits for each.
 const ASK_MAX: Duration = Duration::from_secs(1);
 
@@ -89,15 +97,54 @@ pub(super) fn next_change(
     (!strangers.is_empty()).then_some(Change::RemoveNodes(strangers))
 }
 
+/// Since when a leader has led, and others have answered it.
+#[derive(Default)]
+struct Vigil {
+    leads_since: Option<Moment>,
+    answers_since: BTreeMap<MemberId, Moment>,
+    /// When, and for whom, transport nodes were found to be with those they should be with.
+    in_order: Option<(Revision, Fit)>,
+}
+
+impl Vigil {
+    /// Which controllers are fit to have transport nodes. One that a new leader has not heard of yet is taken to be alive
+    /// until it has had time to answer.
+    fn look(&mut self, now: Moment, view: &ClusterView) -> Fit {
+        let leads_since = *self.leads_since.get_or_insert(now);
+        let answers = |member: &MemberView| match member.heard_ms {
+            Some(ms) => Duration::from_millis(ms) <= LOST,
+            None => now.saturating_sub(leads_since) <= LOST,
+        };
+        let alive: BTreeSet<MemberId> =
+            view.members.iter().filter(|(_, member)| answers(member)).map(|(member, _)| *member).collect();
+        self.answers_since.retain(|member, _| alive.contains(member));
+        for member in &alive {
+            self.answers_since.entry(*member).or_insert(now);
+        }
+        let stays = |since: &Moment| now.saturating_sub(*since) >= SETTLED;
+        let settled = self.answers_since.iter().filter(|(_, since)| stays(since)).map(|(member, _)| *member).collect();
+        Fit { alive, settled }
+    }
+}
+
 impl<R: Runtime> Member<R> {
     /// Tends the membership for as long as the member lives.
     pub(super) async fn tend(self, config: MemberConfig) {
-        let mut alone = 0;
+        let (mut alone, mut vigil) = (0, Vigil::default());
         while self.metrics().running_state.is_ok() {
             R::sleep(LOOK).await;
             let leader = self.metrics().current_leader;
-            if leader.is_some() && leader == self.own.member {
-                self.take_step().await;
+            match self.own_view() {
+                Some(view) => {
+                    self.take_step(&view).await;
+                    let fit = vigil.look(R::now(), &view);
+                    let revision = self.handle.read(|state| state.nib.revision());
+                    // Nothing is to be done where nothing has happened.
+                    if vigil.in_order != Some((revision, fit.clone())) && !self.share_out(&fit).await {
+                        vigil.in_order = Some((revision, fit));
+                    }
+                }
+                None => vigil = Vigil::default(),
             }
             if leader.is_some() {
                 self.enter(&config).await;
@@ -113,8 +160,7 @@ impl<R: Runtime> Member<R> {
     }
 
     /// The leader takes the next step, if there is one.
-    async fn take_step(&self) {
-        let Some(view) = self.own_view() else { return };
+    async fn take_step(&self, view: &ClusterView) {
         let (metrics, wanted) = (self.metrics(), self.handle.read(|state| state.nib.cluster().clone()));
         let standing = |member: MemberId| match view.members.get(&member) {
             Some(view) if view.is_well() => Standing::CaughtUp,
@@ -132,17 +178,32 @@ impl<R: Runtime> Member<R> {
         }
     }
 
+    /// The leader gives transport nodes masters, if some should have another; whether some should.
+    async fn share_out(&self, fit: &Fit) -> bool {
+        let assignments = self.handle.read(|state| assign(&state.nib, fit));
+        if assignments.is_empty() {
+            return false;
+        }
+        tracing::info!(nodes = assignments.len(), alive = ?fit.alive, "transport nodes change hands");
+        let command = Command::Cluster(ClusterCommand::Assign(assignments));
+        if let Err(error) = self.propose(Batch(vec![command])).await {
+            tracing::debug!(%error, "transport nodes did not change hands; it is tried again");
+        }
+        true
+    }
+
     /// What tells the NIB where this member is, if it knows another address, or none.
     fn news(&self, config: &MemberConfig) -> Option<Batch> {
         let (member, uuid, address) = (config.identity.member, config.identity.uuid, config.address?);
+        let southbound = config.southbound;
         let is_news = self.handle.read(|state| {
             let members = state.nib.cluster().members();
             match members.get(&member) {
-                Some(record) => record.address != address,
+                Some(record) => (record.address, record.southbound) != (address, southbound),
                 None => members.is_empty() && member == FIRST_MEMBER,
             }
         });
-        is_news.then(|| Batch(vec![Command::Cluster(ClusterCommand::Enter { member, uuid, address })]))
+        is_news.then(|| Batch(vec![Command::Cluster(ClusterCommand::Enter { member, uuid, address, southbound })]))
     }
 
     /// Tells the NIB where this member is.
@@ -180,7 +241,7 @@ impl<R: Runtime> Member<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use selvedge_core::nib::{Invitation, Nib};
+    use selvedge_core::nib::{Invitation, Nib, Southbound};
     use std::net::SocketAddr;
     use uuid::Uuid;
 
@@ -193,7 +254,8 @@ mod tests {
         let mut nib = Nib::default();
         let mut apply = |command| nib.apply(&Command::Cluster(command)).map(drop).expect("lawful");
         let uuid = |n: u64| Uuid::from_u128(n.into());
-        apply(ClusterCommand::Enter { member: FIRST_MEMBER, uuid: uuid(1), address: address(1) });
+        let southbound = Southbound::default();
+        apply(ClusterCommand::Enter { member: FIRST_MEMBER, uuid: uuid(1), address: address(1), southbound });
         for n in 2..=last {
             let invitation = Invitation { secret: String::new(), until: 9, replaces: None };
             apply(ClusterCommand::Invite { uuid: uuid(n), invitation, now: 0 });

@@ -23,7 +23,7 @@ pub use run::{CoreError, Started, start};
 
 use selvedge_core::compile::Engine;
 use selvedge_core::flow::FlowTable;
-use selvedge_core::ids::{NodeNumber, Revision};
+use selvedge_core::ids::{MemberId, NodeNumber, Revision};
 use selvedge_core::nib::{Change, Command, Nib, Refusal};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -41,6 +41,8 @@ pub struct State {
     pub peers: Peers,
     /// Where changes go, by transport node; only nodes whose flows are in step have one.
     feeds: BTreeMap<NodeNumber, Feed>,
+    /// Which member of the cluster this is.
+    own: Option<MemberId>,
     /// Who drives the connections of a transport node.
     links: BTreeMap<(Uuid, Protocol), Link>,
     /// The log is being applied anew after a start: what follows from the NIB is computed once, when that is done.
@@ -57,14 +59,14 @@ impl State {
     }
 
     /// The state of a member that starts, before its log is applied.
-    fn recovering(nib: Nib) -> State {
-        State { nib, is_recovering: true, ..State::default() }
+    fn recovering(own: MemberId, nib: Nib) -> State {
+        State { nib, own: Some(own), is_recovering: true, ..State::default() }
     }
 
     /// The log is applied.
     fn recovered(&mut self) {
         if self.is_recovering {
-            *self = State::of(std::mem::take(&mut self.nib));
+            *self = State { own: self.own, ..State::of(std::mem::take(&mut self.nib)) };
         }
     }
 
@@ -79,6 +81,20 @@ impl State {
         std::mem::take(&mut self.feeds).into_values().for_each(|feed| feed.end());
         self.links.values().for_each(Link::replace);
         self.links.clear();
+    }
+
+    /// Which member of the cluster this is.
+    pub fn own(&self) -> Option<MemberId> {
+        self.own
+    }
+
+    /// Whether this controller writes to a transport node: it is its own, or there is no other.
+    pub fn drives(&self, node: Uuid) -> bool {
+        let Some(record) = self.nib.nodes().get(&node) else { return false };
+        match record.owner {
+            Some(owner) => self.own == Some(owner),
+            None => self.nib.cluster().members().is_empty(),
+        }
     }
 
     /// Applies a command, and hands each node that it concerns its part.
@@ -103,7 +119,12 @@ impl State {
 
     /// The drivers of a transport node's connections look again at its configuration.
     fn tell_drivers(&mut self, change: Change) {
-        let Change::Node(uuid) = change else { return };
+        let uuid = match change {
+            Change::Node(uuid) | Change::Master(uuid) => uuid,
+            // Switches are to know all controllers.
+            Change::Cluster => return self.links.values().for_each(Link::wake),
+            Change::Zone(_) | Change::Switch(_) | Change::Port(_) | Change::User => return,
+        };
         if self.nib.nodes().contains_key(&uuid) {
             self.nodes.entry(uuid).or_default().progress.get_or_insert_default();
         }

@@ -51,7 +51,7 @@ pub async fn start<R: Runtime>(
     config: &MemberConfig,
 ) -> Result<Started<R, impl Future<Output = Result<(), CoreError>> + Send + use<R>>, CoreError> {
     let snapshot = store.snapshot()?.unwrap_or_default();
-    let (handle, requests) = Handle::new(State::recovering(snapshot.nib.clone()));
+    let (handle, requests) = Handle::new(State::recovering(config.identity.member, snapshot.nib.clone()));
     let member = Member::<R>::start(config, store, handle.clone(), &snapshot).await?;
     let is_alone = member.is_alone().await?;
     if !is_alone && config.address.is_none() {

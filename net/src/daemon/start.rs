@@ -13,7 +13,7 @@ use crate::runtime::{Runtime, Tokio};
 use crate::store::StoreError;
 use crate::tls::{self, AuthorityError};
 use selvedge_core::ids::MemberId;
-use selvedge_core::nib::Command;
+use selvedge_core::nib::{Command, Southbound};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -119,7 +119,13 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
         Some(at) => Some(serving::bind::<Tokio>("other controllers", at).await?.0),
         None => None,
     };
-    let config_of_member = MemberConfig { identity, address: config.cluster, mutual, snapshot_every: SNAPSHOT_EVERY };
+    let config_of_member = MemberConfig {
+        identity,
+        address: config.cluster,
+        southbound: southbound(&config),
+        mutual,
+        snapshot_every: SNAPSHOT_EVERY,
+    };
     let started = controller::start::<Tokio>(store, &config_of_member).await.map_err(|error| match error {
         CoreError::Store(why) => enrol::store_error(directory, why),
         CoreError::NoAddress => DaemonError::NoAddress(number),
@@ -160,6 +166,24 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     stopping.stop();
     api_ended.await;
     Ok(())
+}
+
+/// Where switches reach this controller: where it listens, or, if that is everywhere, where other controllers reach it.
+fn southbound(config: &Config) -> Southbound {
+    let told = |at: SocketAddr| {
+        let at = match config.cluster {
+            Some(cluster) if at.ip().is_unspecified() => SocketAddr::new(cluster.ip(), at.port()),
+            Some(_) | None => at,
+        };
+        // A port that is picked is another one after each start.
+        (at.port() != 0).then_some(at)
+    };
+    Southbound {
+        openflow: told(config.openflow),
+        openflow_tcp: config.openflow_tcp.and_then(told),
+        ovsdb: told(config.ovsdb),
+        ovsdb_tcp: config.ovsdb_tcp.and_then(told),
+    }
 }
 
 /// Where the daemon listens.

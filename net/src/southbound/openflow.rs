@@ -73,6 +73,8 @@ struct Driver {
 enum Stage {
     /// The session is not up.
     Greeting,
+    /// Up; another controller writes to the switch.
+    StandsBy { datapath_id: String },
     /// Up; OVSDB has yet to tell whether it is of the integration bridge.
     WhichBridge { datapath_id: String, fence: u64, until: Duration },
     /// Flows are brought in step and kept there.
@@ -94,7 +96,7 @@ impl Driver {
             }
             let waits = match &self.stage {
                 Stage::WhichBridge { until, .. } => Some(*until),
-                Stage::Greeting | Stage::Flows { .. } => None,
+                Stage::Greeting | Stage::StandsBy { .. } | Stage::Flows { .. } => None,
             };
             let deadline = self.session.deadline().into_iter().chain(waits).min();
             let timer = async {
@@ -113,7 +115,7 @@ impl Driver {
                         return "OVSDB did not tell whether this is the integration bridge".to_string();
                     }
                 }
-                () = self.link.woken() => if let Err(why) = self.woken() {
+                () = self.link.woken() => if let Err(why) = self.woken::<R>() {
                     return why;
                 },
                 known = bridge => if let Err(why) = self.bridge_known(known) {
@@ -151,22 +153,38 @@ impl Driver {
 
     fn up<R: Runtime>(&mut self, features: Features) {
         let datapath_id = format!("{:016x}", features.datapath_id);
-        // Without a node there is nothing to wait for, and that is found next.
-        let fence = self.handle.ask_fence(self.node).unwrap_or_default();
-        self.stage = Stage::WhichBridge { datapath_id, fence, until: R::now() + BRIDGE_MAX };
+        self.stage = match self.handle.read(|state| state.drives(self.node)) {
+            true => self.which_bridge::<R>(datapath_id),
+            false => Stage::StandsBy { datapath_id },
+        };
     }
 
-    /// The node's configuration changed, or another connection took this one's place.
-    fn woken(&mut self) -> Result<(), Ended> {
+    /// This controller writes to the switch from now on, as soon as OVSDB has told what that needs.
+    fn which_bridge<R: Runtime>(&self, datapath_id: String) -> Stage {
+        // Without a node there is nothing to wait for, and that is found next.
+        let fence = self.handle.ask_fence(self.node).unwrap_or_default();
+        Stage::WhichBridge { datapath_id, fence, until: R::now() + BRIDGE_MAX }
+    }
+
+    /// The node's configuration or master changed, or another connection took this one's place.
+    fn woken<R: Runtime>(&mut self) -> Result<(), Ended> {
         if self.link.replaced() {
             return Err("the switch connected anew".to_string());
         }
-        let epoch = self.handle.read(|state| state.nib.nodes().get(&self.node).map(|record| record.epoch));
-        match (&self.stage, epoch) {
-            (_, None) => Err("the transport node was deleted".to_string()),
-            (Stage::Flows { epoch, .. }, Some(now)) if *epoch != now => Err("the node has a new master".to_string()),
-            _ => Ok(()),
+        let now = self.handle.read(|state| {
+            let epoch = state.nib.nodes().get(&self.node).map(|record| record.epoch)?;
+            Some((epoch, state.drives(self.node)))
+        });
+        let Some((now, is_ours)) = now else { return Err("the transport node was deleted".to_string()) };
+        match &self.stage {
+            Stage::Flows { epoch, .. } if *epoch != now => return Err("the node has a new master".to_string()),
+            Stage::WhichBridge { datapath_id, .. } if !is_ours => {
+                self.stage = Stage::StandsBy { datapath_id: datapath_id.clone() };
+            }
+            Stage::StandsBy { datapath_id } if is_ours => self.stage = self.which_bridge::<R>(datapath_id.clone()),
+            Stage::Greeting | Stage::StandsBy { .. } | Stage::WhichBridge { .. } | Stage::Flows { .. } => {}
         }
+        Ok(())
     }
 
     fn bridge_known(&mut self, known: Option<(String, NodeNumber, Epoch)>) -> Result<(), Ended> {

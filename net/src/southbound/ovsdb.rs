@@ -243,11 +243,23 @@ impl Driver {
         let record = self.handle.read(|state| state.nib.nodes().get(&self.node).cloned());
         let Some(record) = record else { return self.retire::<R>(&vswitch) };
         self.report(&record, &vswitch);
-        self.configure::<R>(&record, &vswitch);
-        self.observe(&record, &vswitch).await?;
+        if self.handle.read(|state| state.drives(self.node)) {
+            self.configure::<R>(&record, &vswitch);
+            self.observe(&record, &vswitch).await?;
+        } else {
+            self.stand_by();
+        }
         self.introduce(&record, &vswitch);
         self.pass_fence::<R>();
         Ok(())
+    }
+
+    /// Another controller writes to the switch: what was known of its configuration here is not any more.
+    fn stand_by(&mut self) {
+        if self.in_order.take().is_some() {
+            self.refusals = Refusals::default();
+            self.handle.node(self.node, |state| state.problems.remove(CONFIGURATION));
+        }
     }
 
     /// Tells those who wait that all the switch had told is entered, and asks it for a sign that it has, for others.
@@ -365,10 +377,26 @@ impl Driver {
         });
         Ok(DesiredSwitch {
             bridge: record.config.bridge().to_string(),
-            controllers: BTreeSet::from([self.target.clone()?]),
+            controllers: self.controllers()?,
             tunnels: tunnels.collect(),
             epoch: record.epoch.0,
         })
+    }
+
+    /// All controllers, so that each has a connection when it is needed: this one as the switch reached it, the others as
+    /// they say that they can be reached.
+    fn controllers(&self) -> Result<BTreeSet<String>, String> {
+        let own = self.target.clone()?;
+        let is_tls = own.starts_with("ssl:");
+        let others = self.handle.read(|state| {
+            let others = state.nib.cluster().members().iter().filter(|(member, _)| Some(**member) != state.own());
+            let targets = others.filter_map(|(_, record)| match is_tls {
+                true => record.southbound.openflow.map(|at| format!("ssl:{at}")),
+                false => record.southbound.openflow_tcp.map(|at| format!("tcp:{at}")),
+            });
+            targets.collect::<Vec<_>>()
+        });
+        Ok(others.into_iter().chain([own]).collect())
     }
 
     /// Enters what changed of the node's VIFs into the NIB.

@@ -76,7 +76,10 @@ impl Desk {
         match order {
             ClusterCommand::Invite { uuid, .. } => _ = self.papers().given.insert(*uuid),
             ClusterCommand::Dismiss { member } => _ = self.papers().leaving.remove(member),
-            ClusterCommand::Enter { .. } | ClusterCommand::Admit { .. } => {}
+            ClusterCommand::Enter { .. }
+            | ClusterCommand::Admit { .. }
+            | ClusterCommand::Drain { .. }
+            | ClusterCommand::Assign(_) => {}
         }
     }
 }

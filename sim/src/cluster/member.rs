@@ -6,7 +6,7 @@ use super::desk::{Desk, clerk, settle};
 use super::history::{History, Written, digest};
 use crate::world::time_on_this_thread;
 use selvedge_core::ids::MemberId;
-use selvedge_core::nib::{Command, Common, Nib, Object, TransportZone};
+use selvedge_core::nib::{Command, Common, Nib, Object, Southbound, TransportZone};
 use selvedge_net::cluster::{Member, MemberConfig, ProposeError};
 use selvedge_net::controller::{self, CoreError, Handle, Started, SubmitError};
 use selvedge_net::runtime::{Disk, Runtime};
@@ -121,7 +121,13 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
         Err(error) => return format!("{CANNOT_START}: {error}"),
     };
     let own = identity.member;
-    let config = MemberConfig { identity, address: Some(place.at), mutual: None, snapshot_every: place.snapshot_every };
+    let config = MemberConfig {
+        identity,
+        address: Some(place.at),
+        southbound: Southbound::default(),
+        mutual: None,
+        snapshot_every: place.snapshot_every,
+    };
     let Started { handle, member, core, .. } = match controller::start::<R>(store, &config).await {
         Ok(started) => started,
         Err(error) => return format!("{CANNOT_START}: {error}"),

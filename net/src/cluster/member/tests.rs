@@ -7,7 +7,7 @@ use crate::cluster::wire::{Application, Secret};
 use crate::controller::{Started, start};
 use crate::runtime::{HostDisk, Tokio};
 use crate::tls::{Authority, Dial};
-use selvedge_core::nib::{ClusterCommand, Command, Invitation};
+use selvedge_core::nib::{ClusterCommand, Command, Invitation, Southbound};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -36,7 +36,8 @@ async fn up(
     let own = directory.join(identity.uuid.to_string());
     std::fs::create_dir_all(&own).expect("a directory");
     let store = Store::open(&HostDisk(own)).expect("an empty store");
-    let config = MemberConfig { identity, address: Some(at), mutual, snapshot_every: 10 };
+    let config =
+        MemberConfig { identity, address: Some(at), southbound: Southbound::default(), mutual, snapshot_every: 10 };
     let Started { handle, member, core, .. } = start::<Tokio>(store, &config).await.expect("it starts");
     // It ends with an error when the member is stopped or dismissed.
     Tokio::spawn("core", async move { _ = core.await });
