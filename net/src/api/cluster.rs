@@ -110,7 +110,7 @@ fn stats<R: Runtime>(api: &Api<R>, row: &Row, judge: fn(&Controller, Uuid) -> He
 fn node_health(state: &Controller, uuid: Uuid) -> Health {
     let enabled = state.nib.nodes().get(&uuid).is_some_and(|node| node.config.admin_status_enabled);
     let node = state.nodes.get(&uuid);
-    match node.is_some_and(|node| node.connected() && node.problems.is_empty()) {
+    match node.is_some_and(|node| node.connected() && node.report().problems.is_empty()) {
         _ if !enabled => Health::Idle,
         true => Health::Active,
         false => Health::Error,

@@ -70,7 +70,8 @@ fn unplugged(attachment: &Attachment) -> String {
 
 /// What keeps a transport node from carrying traffic as it should.
 fn trouble(node: &NodeState) -> Option<String> {
-    match (&node.ovsdb, &node.openflow, node.problems.values().next()) {
+    let report = node.report();
+    match (&report.ovsdb, &report.openflow, report.problems.values().next()) {
         (None, _, _) => Some("has no OVSDB session".into()),
         (Some(_), None, _) => Some("has no OpenFlow session".into()),
         (Some(_), Some(_), Some(problem)) => Some(format!("has a problem: {problem}")),
@@ -108,17 +109,18 @@ pub(super) fn transport_node(state: &State, uuid: Uuid) -> Option<TransportNodeS
     let unseen = NodeState::default();
     let node = state.nodes.get(&uuid).unwrap_or(&unseen);
     let now = state.nib.revision();
-    let counters = node.counters;
-    let repairs = node.repairs.iter();
+    let report = node.report();
+    let counters = report.counters;
+    let repairs = report.repairs.iter();
     Some(TransportNodeStatus {
         connection: ConnectionStatus {
             connected: node.connected(),
-            ovsdb: node.ovsdb.as_ref().map(session),
-            openflow: node.openflow.as_ref().map(session),
+            ovsdb: report.ovsdb.as_ref().map(session),
+            openflow: report.openflow.as_ref().map(session),
         },
         realised_revision: node.realised(now).map(|revision| revision.0),
         config_revision: now.0,
-        problems: node.problems.values().cloned().collect(),
+        problems: report.problems.values().cloned().collect(),
         repairs: repairs.map(|repair| NodeRepair { at: timestamp(repair.at), what: repair.what.clone() }).collect(),
         counters: NodeCounters {
             flow_mods: counters.flow_mods,
@@ -129,7 +131,7 @@ pub(super) fn transport_node(state: &State, uuid: Uuid) -> Option<TransportNodeS
             ovsdb_sessions: counters.ovsdb_sessions,
             repairs: counters.repairs,
         },
-        ovs_version: node.ovs_version.clone(),
+        ovs_version: report.ovs_version.clone(),
         vif_count: record.vifs.len() as u64,
     })
 }

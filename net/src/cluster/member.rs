@@ -161,6 +161,7 @@ impl<R: Runtime> Member<R> {
         }
         if config.address.is_some() {
             R::spawn("steward", member.clone().tend(config.clone()));
+            R::spawn("gossip", member.clone().listen());
         }
         Ok(member)
     }

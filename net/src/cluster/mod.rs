@@ -9,6 +9,7 @@
 //! | [`member`] | a member of a cluster; start here |
 //! | `serve` | what it answers when others ask |
 //! | `steward` | makes the log's membership follow the members that are wanted |
+//! | `gossip` | what members tell each other of their transport nodes |
 //! | `mastership` | which controller writes to which transport node |
 //! | [`join`](mod@join) | how somebody becomes a member |
 //! | [`view`] | how a cluster is, as its leader sees it |
@@ -20,6 +21,7 @@
 //! | [`wire`] | what members say to each other |
 //! | [`runtime`] | openraft on any runtime |
 
+mod gossip;
 pub mod join;
 pub mod log;
 pub mod machine;

@@ -1,8 +1,8 @@
 //! What a member answers when others ask. Start at [`Member::serve`].
 
-use super::Member;
 use super::types::{Batch, MemberId};
 use super::wire::{self, Application, Ask, Denied, Envelope, Said};
+use super::{Member, gossip};
 use crate::runtime::{Accepted, Listener, Runtime};
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -127,6 +127,10 @@ impl<R: Runtime> Member<R> {
                 None => failed(format!("no majority agreed within {:?}", self.ttl)),
             },
             Ask::View => self.own_view().map_or(Said::Denied(Denied::NotLeader), Said::View),
+            Ask::Listen(heard) => {
+                let deadline = R::now() + gossip::NEWS_MAX;
+                Said::Gossip(self.handle.wait::<R, _>(deadline, |state| state.gossip(heard)).await)
+            }
             Ask::Join(application) => match self.admit(application).await {
                 Ok(member) => {
                     let authority = self.mutual.as_ref().map(|mutual| mutual.authority.clone());

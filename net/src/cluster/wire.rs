@@ -4,6 +4,7 @@
 
 use super::types::{Answers, Batch, LogId, MemberId, SnapshotMeta, Types, Vote};
 use super::view::ClusterView;
+use crate::controller::{Gossip, Heard};
 use crate::runtime::Runtime;
 pub use crate::tls::AuthorityFiles;
 use crate::tls::Fingerprint;
@@ -61,6 +62,8 @@ pub enum Ask<R: Runtime> {
     Propose(Batch),
     /// To the leader: how is the cluster?
     View,
+    /// What is there to tell of your transport nodes, after this? The answer may take a while.
+    Listen(Heard),
     /// To any member: let me be one, too.
     Join(Application),
 }
@@ -112,6 +115,8 @@ pub enum Said<R: Runtime> {
     Done(Answers),
     /// To [`Ask::View`].
     View(ClusterView),
+    /// To [`Ask::Listen`]; nothing if there was nothing.
+    Gossip(Option<Gossip>),
     /// To [`Ask::Join`].
     Welcome {
         /// From now on it is this member.

@@ -1,11 +1,11 @@
 //! What the controller offers to the API and to the drivers of connections. Start at [`Handle`].
 
 use super::nodes::NodeState;
-use super::{Feed, Link, Protocol, State};
+use super::{Feed, Gossip, Link, Protocol, State};
 use crate::cluster::ProposeError;
 use crate::runtime::{Moment, Runtime};
 use selvedge_core::flow::FlowTable;
-use selvedge_core::ids::{NodeNumber, Revision};
+use selvedge_core::ids::{MemberId, NodeNumber, Revision};
 use selvedge_core::nib::{Command, Nib, NodeRecord, Refusal};
 use std::sync::{Arc, RwLock};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -66,12 +66,14 @@ impl Late {
         let realised = state.and_then(|state| state.realised(now));
         let why = match state {
             None => "it never connected since the controller started".to_string(),
-            Some(state) => match (state.problems.values().next(), &state.ovsdb, &state.openflow) {
-                (Some(problem), _, _) => problem.clone(),
-                (None, None, _) => "its OVSDB session is down".to_string(),
-                (None, _, None) => "its OpenFlow session is down".to_string(),
-                (None, Some(_), Some(_)) => "changes are on their way to it".to_string(),
-            },
+            Some(state) => {
+                match (state.report().problems.values().next(), &state.report().ovsdb, &state.report().openflow) {
+                    (Some(problem), _, _) => problem.clone(),
+                    (None, None, _) => "its OVSDB session is down".to_string(),
+                    (None, _, None) => "its OpenFlow session is down".to_string(),
+                    (None, Some(_), Some(_)) => "changes are on their way to it".to_string(),
+                }
+            }
         };
         let name = node.config.common.display_name.clone().unwrap_or_default();
         Late { node: uuid, name, realised, why }
@@ -130,7 +132,21 @@ impl Handle {
 
     /// Changes what is known of a transport node, and wakes those who wait for it. Nothing if the node is gone.
     pub fn node<T>(&self, node: Uuid, change: impl FnOnce(&mut NodeState) -> T) -> Option<T> {
-        self.write(|state| state.nodes.get_mut(&node).map(change))
+        self.write(|state| {
+            let changed = state.nodes.get_mut(&node).map(change)?;
+            state.changes.note(node);
+            Some(changed)
+        })
+    }
+
+    /// Another controller told something of its nodes.
+    pub(crate) fn hear(&self, gossip: Gossip) {
+        self.write(|state| state.hear(gossip));
+    }
+
+    /// Another controller does not answer.
+    pub(crate) fn lose(&self, teller: MemberId) {
+        self.write(|state| state.lose(teller));
     }
 
     /// What `node` should hold now, and at which revision that is; from here on `feed` gets what changes, and whoever

@@ -8,6 +8,7 @@
 //! Start at [`Handle`] for what the controller offers, at [`start()`] for how a command is carried out.
 
 mod feed;
+mod gossip;
 mod handle;
 mod link;
 mod nodes;
@@ -15,12 +16,14 @@ mod progress;
 mod run;
 
 pub use feed::{Fed, Feed};
+pub use gossip::{Gossip, Heard, Word};
 pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
 pub use link::{Link, Protocol};
-pub use nodes::{Connection, Counters, Fences, NodeState, Peers, RefusedPeer, Repair};
+pub use nodes::{Connection, Counters, Fences, NodeState, Peers, RefusedPeer, Repair, Report};
 pub use progress::Progress;
 pub use run::{CoreError, Started, start};
 
+use gossip::Changes;
 use selvedge_core::compile::Engine;
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{MemberId, NodeNumber, Revision};
@@ -43,6 +46,8 @@ pub struct State {
     feeds: BTreeMap<NodeNumber, Feed>,
     /// Which member of the cluster this is.
     own: Option<MemberId>,
+    /// Which nodes there is news of, for other members.
+    changes: Changes,
     /// Who drives the connections of a transport node.
     links: BTreeMap<(Uuid, Protocol), Link>,
     /// The log is being applied anew after a start: what follows from the NIB is computed once, when that is done.
@@ -59,14 +64,15 @@ impl State {
     }
 
     /// The state of a member that starts, before its log is applied.
-    fn recovering(own: MemberId, nib: Nib) -> State {
-        State { nib, own: Some(own), is_recovering: true, ..State::default() }
+    fn recovering(own: MemberId, life: Uuid, nib: Nib) -> State {
+        State { nib, own: Some(own), changes: Changes::of(life), is_recovering: true, ..State::default() }
     }
 
     /// The log is applied.
     fn recovered(&mut self) {
         if self.is_recovering {
-            *self = State { own: self.own, ..State::of(std::mem::take(&mut self.nib)) };
+            let changes = std::mem::take(&mut self.changes);
+            *self = State { own: self.own, changes, ..State::of(std::mem::take(&mut self.nib)) };
         }
     }
 
@@ -120,7 +126,11 @@ impl State {
     /// The drivers of a transport node's connections look again at its configuration.
     fn tell_drivers(&mut self, change: Change) {
         let uuid = match change {
-            Change::Node(uuid) | Change::Master(uuid) => uuid,
+            Change::Node(uuid) => uuid,
+            Change::Master(uuid) => {
+                self.new_master(uuid);
+                uuid
+            }
             // Switches are to know all controllers.
             Change::Cluster => return self.links.values().for_each(Link::wake),
             Change::Zone(_) | Change::Switch(_) | Change::Port(_) | Change::User => return,
@@ -133,6 +143,7 @@ impl State {
         }
         if !self.nib.nodes().contains_key(&uuid) {
             self.nodes.remove(&uuid);
+            self.changes.forget(uuid);
         }
     }
 

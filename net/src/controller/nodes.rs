@@ -3,13 +3,15 @@
 //! Start at [`NodeState`].
 
 use super::progress::Progress;
-use selvedge_core::ids::Revision;
+use selvedge_core::ids::{Epoch, Revision};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
 /// A live connection of a transport node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// Where it comes from.
     pub peer: SocketAddr,
@@ -17,28 +19,37 @@ pub struct Connection {
     pub since: SystemTime,
 }
 
+/// What a controller has to tell of a transport node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The OVSDB session, while there is one.
+    pub ovsdb: Option<Connection>,
+    /// The OpenFlow session of the integration bridge, while there is one and the controller writes to it.
+    pub openflow: Option<Connection>,
+    /// `ovs_version`, as reported.
+    pub ovs_version: Option<String>,
+    /// What is wrong with it, by who says so; each a sentence for an operator.
+    pub problems: BTreeMap<Cow<'static, str>, String>,
+    /// What the controller found changed behind its back and put right, newest last; the last few.
+    pub repairs: VecDeque<Repair>,
+    /// Since the controller started.
+    pub counters: Counters,
+}
+
 /// What is known of one transport node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeState {
-    /// The OVSDB session, while there is one.
-    pub ovsdb: Option<Connection>,
-    /// The OpenFlow session of the integration bridge, while there is one.
-    pub openflow: Option<Connection>,
+    /// What this controller sees of it.
+    pub own: Report,
+    /// What the controller that writes to it has told, under which mastership, if that is another one.
+    pub(super) told: Option<(Epoch, Report)>,
     /// Which revisions the switch holds; nothing yet if nobody looked since the controller started.
     pub progress: Option<Progress>,
     /// The integration bridge's datapath id, as reported: sixteen hex digits. Its OpenFlow connection is known by it, and
     /// waits for it: it is here once the VIFs that this OVSDB session reported first are in the NIB.
     pub datapath_id: Option<String>,
-    /// `ovs_version`, as reported.
-    pub ovs_version: Option<String>,
     /// What OpenFlow connections ask of the OVSDB session.
     pub fences: Fences,
-    /// What is wrong with it, by who says so; each a sentence for an operator.
-    pub problems: BTreeMap<&'static str, String>,
-    /// What the controller found changed behind its back and put right, newest last; the last few.
-    pub repairs: VecDeque<Repair>,
-    /// Since the controller started.
-    pub counters: Counters,
 }
 
 /// Fences between a node's OVSDB session and its OpenFlow connections.
@@ -76,7 +87,7 @@ impl Fences {
 }
 
 /// Something put right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     /// When.
     pub at: SystemTime,
@@ -85,7 +96,7 @@ pub struct Repair {
 }
 
 /// What was sent to a transport node since the controller started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Flow mods confirmed.
     pub flow_mods: u64,
@@ -109,11 +120,16 @@ const REPAIRS_KEPT: usize = 16;
 impl NodeState {
     /// Remembers a repair.
     pub fn repaired(&mut self, at: SystemTime, what: impl Into<String>) {
-        self.counters.repairs += 1;
-        self.repairs.push_back(Repair { at, what: what.into() });
-        while self.repairs.len() > REPAIRS_KEPT {
-            self.repairs.pop_front();
+        self.own.counters.repairs += 1;
+        self.own.repairs.push_back(Repair { at, what: what.into() });
+        while self.own.repairs.len() > REPAIRS_KEPT {
+            self.own.repairs.pop_front();
         }
+    }
+
+    /// What there is to tell of it: by the controller that writes to it, as far as that is known here.
+    pub fn report(&self) -> &Report {
+        self.told.as_ref().map_or(&self.own, |(_, told)| told)
     }
 
     /// The highest revision up to which the switch lacks nothing, when the NIB is at `now`.
@@ -123,7 +139,7 @@ impl NodeState {
 
     /// Whether both sessions are up.
     pub fn connected(&self) -> bool {
-        self.ovsdb.is_some() && self.openflow.is_some()
+        self.report().ovsdb.is_some() && self.report().openflow.is_some()
     }
 }
 

@@ -19,16 +19,22 @@ pub struct Progress {
     unconfirmed: BTreeSet<Revision>,
     /// Every revision in this range counts as concerning the node: too many to remember one by one.
     crowd: Option<(Revision, Revision)>,
+    /// Everything up to here is confirmed.
+    confirmed: Option<Revision>,
 }
 
 impl Progress {
     /// Nothing is known of a node when the NIB is at `now`.
     pub fn unknown(now: Revision) -> Progress {
-        Progress { unknown_up_to: Some(now), unconfirmed: BTreeSet::new(), crowd: None }
+        Progress { unknown_up_to: Some(now), ..Progress::default() }
     }
 
     /// `revision` changes something for the node.
     pub fn concerned(&mut self, revision: Revision) {
+        // Another controller, which is further than this one, has told.
+        if Some(revision) <= self.confirmed {
+            return;
+        }
         match (self.crowd, self.unconfirmed.len() < REMEMBERED_MAX) {
             (None, true) => _ = self.unconfirmed.insert(revision),
             (None, false) => self.crowd = Some((revision, revision)),
@@ -39,9 +45,15 @@ impl Progress {
     /// The switch confirmed everything up to `revision`.
     pub fn confirmed(&mut self, revision: Revision) {
         let next = Revision(revision.0 + 1);
+        self.confirmed = self.confirmed.max(Some(revision));
         self.unknown_up_to = self.unknown_up_to.filter(|unknown| *unknown >= next);
         self.unconfirmed = self.unconfirmed.split_off(&next);
         self.crowd = self.crowd.filter(|(_, to)| *to >= next).map(|(from, to)| (from.max(next), to));
+    }
+
+    /// Up to where everything is confirmed; nothing if nobody has looked.
+    pub fn confirmed_up_to(&self) -> Option<Revision> {
+        self.confirmed
     }
 
     /// Whether a revision after `since`, up to `until`, concerns the node and is not confirmed.

@@ -197,8 +197,8 @@ impl Driver {
         self.stage = Stage::Flows { sync, number, epoch };
         tracing::info!(node = %self.node, peer = %self.connection.peer, datapath = wanted, "OpenFlow session began");
         self.handle.node(self.node, |state| {
-            state.openflow = Some(self.connection.clone());
-            state.counters.openflow_sessions += 1;
+            state.own.openflow = Some(self.connection.clone());
+            state.own.counters.openflow_sessions += 1;
         });
         Ok(())
     }
@@ -232,15 +232,15 @@ impl Driver {
                 }
                 Told::Done(size) => {
                     self.handle.node(self.node, |state| {
-                        state.counters.bundles += 1;
-                        state.counters.flow_mods += size.flows;
-                        state.counters.group_mods += size.groups;
+                        state.own.counters.bundles += 1;
+                        state.own.counters.flow_mods += size.flows;
+                        state.own.counters.group_mods += size.groups;
                     });
                     told = sync.go_on(&mut self.session).map_err(not_sent)?;
                 }
                 Told::Holds(revision) => {
                     _ = self.handle.node(self.node, |state| {
-                        state.problems.remove(FLOWS);
+                        state.own.problems.remove(FLOWS);
                         state.progress.get_or_insert_default().confirmed(revision);
                     })
                 }
@@ -257,7 +257,7 @@ impl Driver {
 
     fn problem(&self, why: String) {
         tracing::warn!(node = %self.node, why, "the switch's flows are not as they should be");
-        self.handle.node(self.node, |state| state.problems.insert(FLOWS, why));
+        self.handle.node(self.node, |state| state.own.problems.insert(FLOWS.into(), why));
     }
 
     fn end(&self) {
@@ -265,7 +265,7 @@ impl Driver {
             self.handle.out_of_step(*number, &self.feed);
         }
         if self.handle.unlink(self.node, Protocol::OpenFlow, &self.link) {
-            self.handle.node(self.node, |state| state.openflow = None);
+            self.handle.node(self.node, |state| state.own.openflow = None);
         }
     }
 }

@@ -31,9 +31,9 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
     let handle = &shared.handle;
     let link = handle.link(node, Protocol::Ovsdb);
     handle.node(node, |state| {
-        state.ovsdb = Some(Connection { peer, since: R::wall() });
+        state.own.ovsdb = Some(Connection { peer, since: R::wall() });
         state.datapath_id = None;
-        state.counters.ovsdb_sessions += 1;
+        state.own.counters.ovsdb_sessions += 1;
     });
     tracing::info!(%node, %peer, "OVSDB session began");
     let (scheme, port, way) = match encrypted {
@@ -60,7 +60,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
     // A peer that is gone does not need a goodbye.
     let _ = R::before(R::now() + Duration::from_secs(1), pipe.close()).await;
     if handle.unlink(node, Protocol::Ovsdb, &link) {
-        handle.node(node, |state| (state.ovsdb, state.datapath_id) = (None, None));
+        handle.node(node, |state| (state.own.ovsdb, state.datapath_id) = (None, None));
     }
     tracing::info!(%node, %peer, why, "OVSDB session ended");
 }
@@ -221,15 +221,15 @@ impl Driver {
                 self.refusals = Refusals::default();
                 tracing::info!(node = %self.node, what, "the switch's configuration was changed");
                 self.handle.node(self.node, |state| {
-                    state.counters.ovsdb_transactions += 1;
-                    state.problems.remove(CONFIGURATION);
+                    state.own.counters.ovsdb_transactions += 1;
+                    state.own.problems.remove(CONFIGURATION);
                 });
             }
             Err(error) => {
                 let pause = self.refusals.refused(now);
                 tracing::warn!(node = %self.node, what, %error, ?pause, "the switch refused a change of its configuration");
                 let problem = format!("the switch refused a change of its configuration ({what}): {error}");
-                self.handle.node(self.node, |state| state.problems.insert(CONFIGURATION, problem));
+                self.handle.node(self.node, |state| state.own.problems.insert(CONFIGURATION.into(), problem));
             }
         }
     }
@@ -258,7 +258,7 @@ impl Driver {
     fn stand_by(&mut self) {
         if self.in_order.take().is_some() {
             self.refusals = Refusals::default();
-            self.handle.node(self.node, |state| state.problems.remove(CONFIGURATION));
+            self.handle.node(self.node, |state| state.own.problems.remove(CONFIGURATION));
         }
     }
 
@@ -314,7 +314,7 @@ impl Driver {
         let changed = self.handle.read(|state| {
             let state = state.nodes.get(&self.node);
             state.is_some_and(|state| {
-                state.ovs_version != switch.ovs_version || state.problems.get(TUNNELS) != problem.as_ref()
+                state.own.ovs_version != switch.ovs_version || state.own.problems.get(TUNNELS) != problem.as_ref()
             })
         });
         if !changed {
@@ -324,10 +324,10 @@ impl Driver {
             tracing::warn!(node = %self.node, problem, "the node's tunnels do not work");
         }
         self.handle.node(self.node, |state| {
-            state.ovs_version = switch.ovs_version;
+            state.own.ovs_version = switch.ovs_version;
             match problem {
-                Some(problem) => _ = state.problems.insert(TUNNELS, problem),
-                None => _ = state.problems.remove(TUNNELS),
+                Some(problem) => _ = state.own.problems.insert(TUNNELS.into(), problem),
+                None => _ = state.own.problems.remove(TUNNELS),
             }
         });
     }
@@ -349,7 +349,7 @@ impl Driver {
             },
         };
         tracing::warn!(node = %self.node, problem, "the switch cannot be configured");
-        self.handle.node(self.node, |state| state.problems.insert(CONFIGURATION, problem));
+        self.handle.node(self.node, |state| state.own.problems.insert(CONFIGURATION.into(), problem));
     }
 
     fn transact<R: Runtime>(&mut self, desired: DesiredSwitch, plan: Plan) {

@@ -201,8 +201,8 @@ pub(super) fn pending<S: Stage>(director: &mut Director<'_, S>) -> Vec<String> {
         let held = director.plant.tables(hv);
         let late = handle.read(|state| {
             let known = state.nodes.get(&uuid)?;
-            let problems: Vec<&str> = known.problems.values().map(String::as_str).collect();
-            match (known.ovsdb.is_some(), known.openflow.is_some(), said_to_hold(state, uuid)) {
+            let problems: Vec<&str> = known.report().problems.values().map(String::as_str).collect();
+            match (known.report().ovsdb.is_some(), known.report().openflow.is_some(), said_to_hold(state, uuid)) {
                 (false, _, _) => Some(format!("{hv} has no OVSDB session; {problems:?}")),
                 (true, false, _) => Some(format!("{hv} has no OpenFlow session; {problems:?}")),
                 (true, true, None) => Some(format!("{hv} is not said to hold everything; {problems:?}")),

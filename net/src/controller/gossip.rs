@@ -1,0 +1,208 @@
+//! What controllers tell each other of the transport nodes that they write to: connections, progress, trouble. None of it is
+//! durable, and a controller asks again for what it missed. So each can say how every transport node is.
+//!
+//! Start at [`Gossip`]; the cluster carries it.
+
+use super::State;
+use super::nodes::{NodeState, Report};
+use selvedge_core::ids::{Epoch, MemberId, Revision};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The name of the problem that a controller which is not there leaves behind.
+const CONTROLLER: &str = "controller";
+
+/// Where somebody who listens has got to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// In which life of the one that tells.
+    pub life: Uuid,
+    /// Up to which of its changes.
+    pub change: u64,
+}
+
+/// What a controller has to tell of one of its nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// The node.
+    pub node: Uuid,
+    /// The mastership under which it is the controller's.
+    pub epoch: Epoch,
+    /// What there is to tell.
+    pub report: Report,
+    /// Up to where the switch has confirmed everything.
+    pub confirmed: Option<Revision>,
+}
+
+/// What changed of a controller's nodes since somebody listened last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gossip {
+    /// Up to here.
+    pub heard: Heard,
+    /// What.
+    pub words: Vec<Word>,
+}
+
+/// Which nodes changed when, in this life of a controller.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    life: Uuid,
+    last: u64,
+    of_nodes: BTreeMap<Uuid, u64>,
+}
+
+impl Changes {
+    /// Of a controller that starts.
+    pub fn of(life: Uuid) -> Changes {
+        Changes { life, ..Changes::default() }
+    }
+
+    /// A node changed.
+    pub fn note(&mut self, node: Uuid) {
+        self.last += 1;
+        self.of_nodes.insert(node, self.last);
+    }
+
+    /// A node is gone.
+    pub fn forget(&mut self, node: Uuid) {
+        self.of_nodes.remove(&node);
+    }
+}
+
+impl State {
+    /// What there is to tell to somebody who has heard so far; nothing if that is all.
+    pub fn gossip(&self, heard: Heard) -> Option<Gossip> {
+        let since = if heard.life == self.changes.life { heard.change } else { 0 };
+        if heard.life == self.changes.life && since >= self.changes.last {
+            return None;
+        }
+        let changed = self.changes.of_nodes.iter().filter(|(node, change)| **change > since && self.drives(**node));
+        let words = changed.filter_map(|(node, _)| self.word(*node));
+        let heard = Heard { life: self.changes.life, change: self.changes.last };
+        Some(Gossip { heard, words: words.collect() })
+    }
+
+    fn word(&self, node: Uuid) -> Option<Word> {
+        let (record, state) = (self.nib.nodes().get(&node)?, self.nodes.get(&node)?);
+        let confirmed = state.progress.as_ref().and_then(|progress| progress.confirmed_up_to());
+        Some(Word { node, epoch: record.epoch, report: state.own.clone(), confirmed })
+    }
+
+    /// Another controller told something. What is of a mastership before the one that is known here is passed over; one that
+    /// is not known here yet is believed.
+    pub(super) fn hear(&mut self, gossip: Gossip) {
+        for Word { node, epoch, report, confirmed } in gossip.words {
+            let is_old = self.nib.nodes().get(&node).is_some_and(|record| epoch < record.epoch);
+            let Some(state) = self.nodes.get_mut(&node).filter(|_| !is_old) else { continue };
+            state.told = Some((epoch, report));
+            if let Some(confirmed) = confirmed {
+                state.progress.get_or_insert_default().confirmed(confirmed);
+            }
+        }
+    }
+
+    /// Another controller does not answer: how its nodes are is not known.
+    pub(super) fn lose(&mut self, teller: MemberId) {
+        let nodes = self.nib.nodes().iter().filter(|(_, record)| record.owner == Some(teller));
+        for (node, record) in nodes {
+            let Some(state) = self.nodes.get_mut(node) else { continue };
+            let problem = format!("controller {teller}, which writes to it, does not answer");
+            let report = Report { problems: BTreeMap::from([(CONTROLLER.into(), problem)]), ..Report::default() };
+            state.told = Some((record.epoch, report));
+        }
+    }
+
+    /// A node has a new master: what the one before told of it is of no use.
+    pub(super) fn new_master(&mut self, node: Uuid) {
+        let epoch = self.nib.nodes().get(&node).map(|record| record.epoch);
+        let is_ours = self.drives(node);
+        if let Some(NodeState { told, .. }) = self.nodes.get_mut(&node) {
+            told.take_if(|(by, _)| is_ours || Some(*by) < epoch);
+        }
+        self.changes.note(node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Progress;
+    use super::*;
+    use selvedge_core::nib::{Assignment, ClusterCommand, Command, Invitation, Object, Southbound};
+
+    const NODE: Uuid = Uuid::from_u128(70);
+
+    /// Controllers 1 and 2 of a cluster, with a node.
+    fn two() -> (State, State) {
+        let address = |n: u8| std::net::SocketAddr::from(([192, 0, 2, n], 7440));
+        let (uuid, secret) = (Uuid::from_u128(2), String::new());
+        let invitation = Invitation { secret: String::new(), until: 9, replaces: None };
+        let southbound = Southbound::default();
+        let commands = [
+            Command::Cluster(ClusterCommand::Enter { member: MemberId(1), uuid, address: address(1), southbound }),
+            Command::Cluster(ClusterCommand::Invite { uuid, invitation, now: 0 }),
+            Command::Cluster(ClusterCommand::Admit { uuid, address: address(2), invitation: uuid, secret, now: 0 }),
+            Command::Create {
+                uuid: NODE,
+                object: Object::TransportNode(serde_json::from_str("{}").expect("defaults")),
+            },
+        ];
+        let start = |n: u64| {
+            let changes = Changes::of(Uuid::from_u128(n.into()));
+            let mut state = State { own: Some(MemberId(n)), changes, ..State::default() };
+            commands.iter().for_each(|command| _ = state.apply(command).expect("lawful"));
+            state
+        };
+        (start(1), start(2))
+    }
+
+    fn assign(state: &mut State, owner: u64) {
+        let assignment = Assignment { node: NODE, owner: MemberId(owner), standby: None };
+        let command = Command::Cluster(ClusterCommand::Assign(vec![assignment]));
+        state.apply(&command).expect("lawful");
+    }
+
+    fn version(state: &State) -> Option<&str> {
+        state.nodes[&NODE].report().ovs_version.as_deref()
+    }
+
+    /// The controller sees something of the node, and all that it should hold is confirmed.
+    fn see(state: &mut State, version: &str) {
+        let now = state.nib.revision();
+        let node = state.nodes.get_mut(&NODE).expect("it is there");
+        node.own.ovs_version = Some(version.to_string());
+        node.progress.get_or_insert_default().confirmed(now);
+        state.changes.note(NODE);
+    }
+
+    #[test]
+    fn what_the_master_tells_is_known_everywhere_and_only_that() {
+        let (mut one, mut two) = two();
+        assign(&mut one, 1);
+        // The other has not applied that yet, and is told all the same.
+        see(&mut one, "3.1.0");
+        let gossip = one.gossip(Heard::default()).expect("there is news");
+        let heard = gossip.heard;
+        two.hear(gossip);
+        assert_eq!(version(&two), Some("3.1.0"));
+        assert_eq!(one.gossip(heard), None);
+        assign(&mut two, 1);
+        assert_eq!(version(&two), Some("3.1.0"));
+        let progress = |state: &State| state.nodes[&NODE].progress.clone().expect("there is some");
+        assert_eq!(progress(&two).realised(two.nib.revision()), Some(two.nib.revision()), "nothing is missing");
+        see(&mut two, "seen by one that stands by");
+        assert_eq!(version(&two), Some("3.1.0"));
+        assert_eq!(two.gossip(Heard::default()).expect("it has a say").words, []);
+
+        let late = one.gossip(Heard::default()).expect("all of it");
+        [&mut one, &mut two].into_iter().for_each(|state| assign(state, 2));
+        two.hear(late);
+        assert_eq!(version(&two), Some("seen by one that stands by"), "its own is what counts now");
+        one.hear(two.gossip(Heard::default()).expect("there is news"));
+        assert_eq!(version(&one), Some("seen by one that stands by"));
+        one.lose(MemberId(2));
+        assert_eq!(version(&one), None);
+        assert!(one.nodes[&NODE].report().problems["controller"].contains("controller 2"));
+        assert_ne!(progress(&one), Progress::default());
+    }
+}
