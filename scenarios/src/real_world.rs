@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "real switches live in real time")]
 
-use selvedge_sim::testbed::daemon::{Connector, ConnectorKind, Daemon};
+use selvedge_sim::testbed::daemon::{Connector, ConnectorKind, Daemon, Ports};
 use selvedge_sim::testbed::{Bed, Guest, GuestSpec, VifId};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -43,8 +43,10 @@ static STAGE: Mutex<()> = Mutex::new(());
 
 /// The testbed and the controller.
 pub struct RealWorld {
-    /// The controller. Dropped first.
+    /// The controller, or the first of several. Dropped first.
     pub daemon: Daemon,
+    /// The others.
+    pub more: Vec<Daemon>,
     /// The hypervisors and guests.
     pub bed: Bed,
     /// The transport zone that all hypervisors are in.
@@ -61,16 +63,31 @@ impl RealWorld {
     /// # Errors
     /// If something does not come up.
     pub fn new(test: &str, hypervisors: u8) -> Outcome<Option<RealWorld>> {
+        RealWorld::with_controllers(test, hypervisors, 1)
+    }
+
+    /// The same, with so many controllers.
+    ///
+    /// # Errors
+    /// If something does not come up.
+    pub fn with_controllers(test: &str, hypervisors: u8, controllers: u16) -> Outcome<Option<RealWorld>> {
         // A story that failed says nothing of the next one.
         let alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bed) = Bed::for_test(test, hypervisors) else { return Ok(None) };
-        let daemon = Daemon::start(&bed.directory().join("ctl"))?;
+        let directory = |number| bed.directory().join(format!("ctl{number}"));
+        let first = if controllers == 1 { Ports::ALONE } else { Ports::of_member(1) };
+        let daemon = Daemon::start_at(&directory(1), first)?;
+        let mut more = Vec::new();
+        for number in 2..=controllers {
+            more.push(daemon.start_another(&directory(number), Ports::of_member(number))?);
+        }
         let zone = daemon.api().create("/ws.v1/transport-zone", &json!({ "display_name": "fabric" }))?;
         for hypervisor in bed.hypervisors() {
             let connector = |(_, kind): &(&str, ConnectorKind)| Connector::of(hypervisor, *kind, Some(zone.clone()));
             daemon.attach(hypervisor, &ENCAPS.iter().map(connector).collect::<Vec<_>>())?;
+            Daemon::set_managers(hypervisor, [&daemon].into_iter().chain(&more))?;
         }
-        let mut world = RealWorld { daemon, bed, zone, nodes: Vec::new(), _alone: alone };
+        let mut world = RealWorld { daemon, more, bed, zone, nodes: Vec::new(), _alone: alone };
         let nodes = world.daemon.api().get("/ws.v1/transport-node?fields=uuid,display_name")?;
         for hypervisor in world.bed.hypervisors() {
             let name = hypervisor.id().to_string();

@@ -14,14 +14,14 @@ use super::schema::{
 use super::status;
 use super::{Api, ROOT, json};
 use crate::cluster::wire::Secret;
-use crate::cluster::{ClusterView, MemberView, Token};
+use crate::cluster::{ClusterView, MemberView, Token, loads};
 use crate::controller::State as Controller;
 use crate::runtime::Runtime;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use selvedge_core::ids::MemberId;
 use selvedge_core::nib::{ClusterCommand, Command, Invitation, Kind, MemberRecord, Refusal};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,7 @@ pub(super) fn routes<R: Runtime>() -> Router<Arc<Api<R>>> {
         .route("/ws.v1/control-cluster/status", get(show_status::<R>))
         .route("/ws.v1/control-cluster/node", get(list_nodes::<R>))
         .route("/ws.v1/control-cluster/node/{uuid}", get(show_node::<R>).delete(dismiss::<R>))
+        .route("/ws.v1/control-cluster/node/{uuid}/draining", put(drain::<R>))
         .route("/ws.v1/control-cluster/member", get(list_members::<R>))
         .route("/ws.v1/control-cluster/invitation", post(invite::<R>))
         .route("/ws.v1/control-cluster/node/{uuid}/status", get(show_node_status::<R>))
@@ -140,6 +141,7 @@ struct Known {
     member: MemberId,
     /// Where other members reach it, if there are or may be any.
     address: Option<SocketAddr>,
+    is_drained: bool,
 }
 
 /// The members; one that is alone is not in the NIB.
@@ -150,11 +152,14 @@ fn members<R: Runtime>(api: &Api<R>) -> Vec<Known> {
             uuid: record.uuid,
             member: *member,
             address: Some(record.address),
+            is_drained: record.is_drained,
         };
         records.map(known).collect::<Vec<_>>()
     });
     match known.is_empty() {
-        true => vec![Known { uuid: api.config.node_uuid, member: api.member.number(), address: None }],
+        true => {
+            vec![Known { uuid: api.config.node_uuid, member: api.member.number(), address: None, is_drained: false }]
+        }
         false => known,
     }
 }
@@ -219,7 +224,9 @@ async fn show_node_status<R: Runtime>(
 /// How the cluster and each member is, as the leader sees it; without one, as far as this member knows.
 async fn list_members<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
     let view = api.member.view(R::now() + VIEW_MAX).await.ok();
+    let loads = api.handle.read(|state| loads(&state.nib));
     let shown = |known: Known| {
+        let (owned_nodes, standby_nodes) = loads.get(&known.member).copied().unwrap_or_default();
         let seen = view.as_ref().and_then(|view| view.members.get(&known.member));
         let leads = view.as_ref().is_some_and(|view| view.leader == known.member);
         ClusterMember {
@@ -237,6 +244,9 @@ async fn list_members<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
             heard_ms: seen.and_then(|seen| seen.heard_ms),
             lacks: seen.and_then(|seen| seen.lacks),
             can_be_spared: view.as_ref().is_some_and(|view| view.can_spare(known.member)),
+            owned_nodes,
+            standby_nodes,
+            is_drained: known.is_drained,
             answers_here: known.uuid == api.config.node_uuid,
         }
     };
@@ -281,6 +291,11 @@ async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) ->
     }
     // A controller that nobody can reach has no cluster to join.
     let authority = api.member.authority().ok_or(ApiError::Refused(Refusal::NoCluster))?;
+    if api.member.has_others() {
+        // One that has just started is about to say where it can be reached.
+        let is_formed = |state: &Controller| (!state.nib.cluster().members().is_empty()).then_some(());
+        api.handle.wait::<R, _>(R::now() + VIEW_MAX, is_formed).await;
+    }
     let (mut name, mut secret) = ([0; 16], [0; 16]);
     R::random(&mut name);
     R::random(&mut secret);
@@ -292,6 +307,28 @@ async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) ->
     let token = Token { members, authority, invitation, secret };
     let body = serde_json::json!({ "token": token.to_string(), "valid_s": valid, "replaces": wish.replaces });
     Ok(json::response(StatusCode::CREATED, &body))
+}
+
+/// What can be changed of a member.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draining {
+    /// Whether its transport nodes are handed to others.
+    is_drained: bool,
+}
+
+/// A member's transport nodes are handed to others, or it may have some again.
+async fn drain<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    Path(uuid): Path<String>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let bytes = json::bytes(request.into_body(), 4_096).await?;
+    let Draining { is_drained } =
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Invalid(format!("the draining: {error}")))?;
+    let member = find(&api, &uuid)?.member;
+    api.handle.submit(Command::Cluster(ClusterCommand::Drain { member, is_drained })).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A member leaves, or is dead for good.

@@ -107,7 +107,6 @@ pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) 
     let auth = auth::Auth::new(handle.clone());
     let api = Arc::new(Api::<R> { handle, member, config, auth });
     let open = Router::new()
-        .route("/ws.v1/login", post(auth::login::<R>))
         .route("/ws.v1/openapi.json", get(openapi::document))
         .route("/healthz", get(shell::healthy))
         .route("/readyz", get(shell::ready::<R>));
@@ -125,7 +124,9 @@ pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) 
         .merge(openapi::routes::<R>())
         .method_not_allowed_fallback(shell::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(api.clone(), shell::fresh_enough::<R>))
-        .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require::<R>));
+        .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require::<R>))
+        .merge(Router::new().route("/ws.v1/login", post(auth::login::<R>)))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), shell::started::<R>));
     let shell = shell::Shell { server, api: api.clone() };
     Ok(open
         .merge(closed)

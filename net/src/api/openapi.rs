@@ -165,6 +165,12 @@ fn besides() -> Vec<Operation> {
             answer: Answer::Nothing,
             ..get_one(node, "Dismiss a member: it stops by itself", "")
         },
+        Operation {
+            method: "put",
+            status: 204,
+            answer: Answer::Nothing,
+            ..get_one(&format!("{node}/draining"), "Hand a member's transport nodes to others, or end that", "")
+        },
         get_one(&format!("{node}/status"), "The state of a member", "ControlClusterNodeStatus"),
         get_one("/ws.v1/control-cluster/member", "How members are, as the leader sees them", "ClusterMembers"),
         Operation {

@@ -269,6 +269,12 @@ pub struct TransportNodeStatus {
     pub ovs_version: Option<String>,
     /// How many VIFs it reports.
     pub vif_count: u64,
+    /// The number of the controller that writes to it; none if there is only one.
+    pub owner: Option<u64>,
+    /// The number of the controller that takes over if that one fails.
+    pub standby: Option<u64>,
+    /// The mastership, counted up with each new owner of any node.
+    pub epoch: u64,
 }
 
 /// The sessions of a transport node.
@@ -432,6 +438,12 @@ pub struct ClusterMember {
     pub lacks: Option<u64>,
     /// Whether the cluster goes on taking changes while this one is away: it is safe to restart.
     pub can_be_spared: bool,
+    /// To how many transport nodes it writes.
+    pub owned_nodes: usize,
+    /// For how many it stands by.
+    pub standby_nodes: usize,
+    /// Whether it is to have no transport nodes.
+    pub is_drained: bool,
     /// Whether it is the one that was asked.
     pub answers_here: bool,
 }

@@ -16,6 +16,8 @@ const GENERATION: HeaderName = HeaderName::from_static("x-nvp-config-generation"
 const WAIT_FOR_GENERATION: HeaderName = HeaderName::from_static("x-nvp-wait-for-config-generation");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// So long a controller may take to be called ready.
+const READY_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for what others have told.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,19 @@ pub(super) async fn fresh_enough<R: Runtime>(
     Ok(next.run(request).await)
 }
 
+/// Holds a request back until this controller has had everything once since it started: before, it may know neither users
+/// nor anything else.
+pub(super) async fn started<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if !api.member.has_been_current() {
+        api.member.catch_up(R::now() + CATCH_UP_MAX).await.map_err(ApiError::Cluster)?;
+    }
+    Ok(next.run(request).await)
+}
+
 /// Holds back a request that reads until this controller has everything that any of the cluster had told before.
 pub(super) async fn linearizable<R: Runtime>(
     State(api): State<Arc<Api<R>>>,
@@ -91,10 +106,12 @@ pub(super) async fn healthy() -> Response {
     json::response(StatusCode::OK, &serde_json::json!({ "healthy": true }))
 }
 
-/// `GET /readyz`: the controller answers, and tells where it stands.
+/// `GET /readyz`: the controller has what the cluster has, and tells where it stands.
 pub(super) async fn ready<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
     let revision = api.handle.read(|state| state.nib.revision());
-    json::response(StatusCode::OK, &serde_json::json!({ "ready": true, "revision": revision }))
+    let is_ready = api.member.catch_up(R::now() + READY_MAX).await.is_ok();
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json::response(status, &serde_json::json!({ "ready": is_ready, "revision": revision }))
 }
 
 /// Whatever is not served.

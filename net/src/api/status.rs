@@ -133,6 +133,9 @@ pub(super) fn transport_node(state: &State, uuid: Uuid) -> Option<TransportNodeS
         },
         ovs_version: report.ovs_version.clone(),
         vif_count: record.vifs.len() as u64,
+        owner: record.owner.map(|owner| owner.0),
+        standby: record.standby.map(|standby| standby.0),
+        epoch: record.epoch.0,
     })
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const MEMBERS: &str = "/ws.v1/control-cluster/member";
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 11] = [
     ("MEMBER", "member"),
     ("ROLE", "role"),
     ("ADDRESS", "address"),
@@ -22,6 +22,9 @@ const COLUMNS: [Column; 8] = [
     ("HEARD MS AGO", "heard_ms"),
     ("LACKS", "lacks"),
     ("SAFE TO RESTART", "can_be_spared"),
+    ("NODES", "owned_nodes"),
+    ("STANDS BY FOR", "standby_nodes"),
+    ("DRAINED", "is_drained"),
     ("UUID", "uuid"),
 ];
 
@@ -54,6 +57,14 @@ pub enum Command {
         #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_CONTROLLER_CLUSTER")]
         cluster: SocketAddr,
     },
+    /// Hand a controller's transport nodes to others, before it is stopped
+    Drain {
+        /// Its number [default: the one that is asked]
+        member: Option<u64>,
+        /// It may have transport nodes again
+        #[arg(long)]
+        undo: bool,
+    },
     /// Dismiss a controller: it stops by itself, and its data directory is nobody's
     Leave {
         /// Its number [default: the one that is asked]
@@ -70,6 +81,7 @@ pub(super) fn run(access: &Access, command: Command) -> Result<bool, ClientError
         Command::Token { valid } => token(&connect()?, access, None, valid),
         Command::Replace { member, valid } => token(&connect()?, access, Some(member), valid),
         Command::Join { token, cluster } => join(access, &token, cluster),
+        Command::Drain { member, undo } => drain(&connect()?, member, undo),
         Command::Leave { member } => leave(&connect()?, member),
     }
 }
@@ -105,17 +117,34 @@ fn token(client: &Client, access: &Access, replaces: Option<u64>, valid: u64) ->
     Ok(true)
 }
 
-fn leave(client: &Client, member: Option<u64>) -> Result<bool, ClientError> {
-    let cluster = client.get(MEMBERS)?;
-    let is_meant = |one: &&Value| match member {
+/// A controller by its number; by default the one that is asked.
+fn find(client: &Client, member: Option<u64>) -> Result<Value, ClientError> {
+    let mut cluster = client.get(MEMBERS)?;
+    let is_meant = |one: &Value| match member {
         Some(number) => one["member"] == number,
         None => one["answers_here"] == true,
     };
-    let found = cluster["members"].as_array().into_iter().flatten().find(is_meant);
+    let found = cluster["members"].as_array_mut().and_then(|all| Some(all.remove(all.iter().position(is_meant)?)));
     let name = || member.map_or("this one".to_string(), |number| number.to_string());
-    let found = found.ok_or_else(|| ClientError::Absent { what: "controller", name: name() })?;
-    client.delete(&format!("/ws.v1/control-cluster/node/{}", show::cell(found, "uuid")))?;
-    println!("controller {} is dismissed, and stops by itself", show::cell(found, "member"));
+    found.ok_or_else(|| ClientError::Absent { what: "controller", name: name() })
+}
+
+fn drain(client: &Client, member: Option<u64>, undo: bool) -> Result<bool, ClientError> {
+    let found = find(client, member)?;
+    let path = format!("/ws.v1/control-cluster/node/{}/draining", show::cell(&found, "uuid"));
+    client.put(&path, &json!({ "is_drained": !undo }))?;
+    let number = show::cell(&found, "member");
+    match undo {
+        true => println!("controller {number} may have transport nodes"),
+        false => println!("the transport nodes of controller {number} go to others; see: selvedge cluster status"),
+    }
+    Ok(true)
+}
+
+fn leave(client: &Client, member: Option<u64>) -> Result<bool, ClientError> {
+    let found = find(client, member)?;
+    client.delete(&format!("/ws.v1/control-cluster/node/{}", show::cell(&found, "uuid")))?;
+    println!("controller {} is dismissed, and stops by itself", show::cell(&found, "member"));
     Ok(true)
 }
 

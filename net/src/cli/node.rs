@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// The zone that nodes are put into when none is named.
 const DEFAULT_ZONE: &str = "default";
 
-const STATUS_FIELDS: [Column; 10] = [
+const STATUS_FIELDS: [Column; 12] = [
     ("connected", "connection.connected"),
     ("OVSDB from", "connection.ovsdb.peer"),
     ("OpenFlow from", "connection.openflow.peer"),
@@ -22,6 +22,8 @@ const STATUS_FIELDS: [Column; 10] = [
     ("realised revision", "realised_revision"),
     ("config revision", "config_revision"),
     ("VIFs", "vif_count"),
+    ("controller", "owner"),
+    ("standby", "standby"),
     ("problems", "problems"),
     ("repairs", "repairs"),
     ("counters", "counters"),

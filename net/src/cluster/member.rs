@@ -17,13 +17,14 @@ use selvedge_core::nib::Southbound;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How often the daemon takes a snapshot: after so many entries.
 pub const SNAPSHOT_EVERY: u64 = 20_000;
 /// A leader shows that it lives so often.
-const HEARTBEAT: Duration = Duration::from_millis(100);
+const HEARTBEAT: Duration = Duration::from_millis(60);
 /// One that is alone shows it to nobody.
 const HEARTBEAT_ALONE: Duration = Duration::from_secs(2);
 /// So long a command waits for a leader, and for its answer.
@@ -63,7 +64,7 @@ impl MemberConfig {
         Config {
             cluster_name: self.identity.cluster.to_string(),
             heartbeat_interval: ms(1),
-            election_timeout_min: ms(4),
+            election_timeout_min: ms(5),
             election_timeout_max: ms(8),
             install_snapshot_timeout: SNAPSHOT_TTL.as_millis() as u64,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
@@ -109,6 +110,8 @@ pub struct Member<R: Runtime> {
     pub(super) handle: Handle,
     pub(super) ttl: Duration,
     has_others: bool,
+    /// Whether it has had everything once, since it started.
+    has_been_current: Arc<AtomicBool>,
 }
 
 impl<R: Runtime> Clone for Member<R> {
@@ -120,6 +123,7 @@ impl<R: Runtime> Clone for Member<R> {
             handle: self.handle.clone(),
             ttl: self.ttl,
             has_others: self.has_others,
+            has_been_current: self.has_been_current.clone(),
         }
     }
 }
@@ -148,7 +152,15 @@ impl<R: Runtime> Member<R> {
         let is_new = !raft.is_initialized().await.map_err(|error| fatal::<R>(&error))?;
         let ttl = if config.address.is_none() { PROPOSE_TTL_ALONE } else { PROPOSE_TTL };
         let has_others = config.address.is_some();
-        let member = Member { raft, own, mutual: config.mutual.clone(), handle, ttl, has_others };
+        let member = Member {
+            raft,
+            own,
+            mutual: config.mutual.clone(),
+            handle,
+            ttl,
+            has_others,
+            has_been_current: Arc::default(),
+        };
         if is_new && id == FIRST_MEMBER {
             match member.raft.initialize(BTreeMap::from([(id, config.node())])).await {
                 Ok(()) => {}
@@ -186,7 +198,11 @@ impl<R: Runtime> Member<R> {
         loop {
             let asked = R::before(deadline, self.read_index(deadline)).await;
             match asked.unwrap_or(Ok(None))? {
-                Some(index) => return self.applied(index, deadline).await,
+                Some(index) => {
+                    self.applied(index, deadline).await?;
+                    self.has_been_current.store(true, Ordering::Release);
+                    return Ok(());
+                }
                 None if R::now() >= deadline => return Err(ProposeError::NoLeader),
                 None => R::sleep(LOOK_AGAIN).await,
             }
@@ -264,6 +280,11 @@ impl<R: Runtime> Member<R> {
             }
             R::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Whether its state has had everything once, since it started: before, it may lack anything.
+    pub fn has_been_current(&self) -> bool {
+        self.has_been_current.load(Ordering::Acquire)
     }
 
     /// The authority of the cluster, if members prove to each other who they are.

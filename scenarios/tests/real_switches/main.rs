@@ -8,6 +8,7 @@
 
 mod admission;
 mod fail_static;
+mod failover;
 mod pace;
 mod port_security;
 mod reachability;

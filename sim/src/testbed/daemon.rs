@@ -29,6 +29,9 @@ pub const OVSDB_PORT: u16 = 6640;
 /// The port to which hypervisors connect by OpenFlow.
 pub const OPENFLOW_PORT: u16 = 6653;
 
+/// The port to which other controllers connect.
+const CLUSTER_PORT: u16 = 7440;
+
 /// The environment variable that names the daemon's binary.
 const BINARY_VARIABLE: &str = "SELVEDGE_BIN";
 
@@ -37,8 +40,42 @@ pub struct Daemon {
     binary: PathBuf,
     directory: PathBuf,
     log: PathBuf,
+    ports: Ports,
     child: Child,
     api: Api,
+}
+
+/// Where a controller listens: all on [`MANAGEMENT_IP`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ports {
+    /// The northbound API.
+    pub api: u16,
+    /// OVSDB over TLS.
+    pub ovsdb: u16,
+    /// OpenFlow over TLS.
+    pub openflow: u16,
+    /// Other controllers, if there are any.
+    pub cluster: Option<u16>,
+}
+
+impl Ports {
+    /// Those of a controller that is alone.
+    pub const ALONE: Self = Self { api: API_PORT, ovsdb: OVSDB_PORT, openflow: OPENFLOW_PORT, cluster: None };
+
+    /// Those of one of several, counted from 1.
+    pub fn of_member(number: u16) -> Self {
+        let offset = 100 * number;
+        let [api, ovsdb, openflow] = [API_PORT, OVSDB_PORT, OPENFLOW_PORT].map(|port| port + offset);
+        Self { api, ovsdb, openflow, cluster: Some(CLUSTER_PORT + offset) }
+    }
+
+    fn api_address(self) -> String {
+        format!("{MANAGEMENT_IP}:{}", self.api)
+    }
+
+    fn cluster_address(self) -> Option<String> {
+        self.cluster.map(|port| format!("{MANAGEMENT_IP}:{port}"))
+    }
 }
 
 /// A tunnel endpoint of a transport node.
@@ -108,10 +145,40 @@ impl Daemon {
     /// # Errors
     /// If there is no binary, or it ends at once, or does not answer in time; with the end of its log.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_at(directory, Ports::ALONE)
+    }
+
+    /// The same, where it is told to listen.
+    ///
+    /// # Errors
+    /// As for [`Daemon::start`].
+    pub fn start_at(directory: &Path, ports: Ports) -> Result<Self> {
         let binary = find_binary()?;
         let log = directory.with_extension("log");
-        let (child, api) = launch(&binary, directory, &log)?;
-        Ok(Self { binary, directory: directory.to_owned(), log, child, api })
+        let (child, api) = launch(&binary, directory, ports, &log)?;
+        Ok(Self { binary, directory: directory.to_owned(), log, ports, child, api })
+    }
+
+    /// Starts one more controller of this one's cluster: it joins by a token, and has the same users.
+    ///
+    /// # Errors
+    /// If it may not join, or as for [`Daemon::start`].
+    pub fn start_another(&self, directory: &Path, ports: Ports) -> Result<Self> {
+        let made = self.api.post("/ws.v1/control-cluster/invitation", &json!({}))?;
+        let token = made.get("token").and_then(Value::as_str).unwrap_or_default();
+        let cluster = ports.cluster_address().unwrap_or_default();
+        fs::create_dir_all(directory).doing(|| format!("creating {}", directory.display()))?;
+        let mut join = command(&self.binary.display().to_string(), &["cluster", "join", token, "--cluster", &cluster]);
+        run(join.arg("--data-dir").arg(directory))?;
+        let password = "admin-password";
+        let doing = || format!("copying {password} to {}", directory.display());
+        fs::copy(self.directory.join(password), directory.join(password)).doing(doing)?;
+        Self::start_at(directory, ports)
+    }
+
+    /// Where it listens.
+    pub fn ports(&self) -> Ports {
+        self.ports
     }
 
     /// A session with it.
@@ -171,7 +238,7 @@ impl Daemon {
     pub fn restart(&mut self) -> Result<()> {
         let ended = self.child.try_wait().doing(|| "waiting for selvedge".to_owned())?;
         assert!(ended.is_some(), "two daemons cannot share a data directory");
-        (self.child, self.api) = launch(&self.binary, &self.directory, &self.log)?;
+        (self.child, self.api) = launch(&self.binary, &self.directory, self.ports, &self.log)?;
         Ok(())
     }
 
@@ -233,7 +300,7 @@ impl Daemon {
         let id = hypervisor.id();
         let [key, certificate, authority] = [format!("{id}.key"), format!("{id}.pem"), "ca.pem".to_owned()].map(file);
         hypervisor.ovs_vsctl(&["set-ssl", &key, &certificate, &authority])?;
-        hypervisor.ovs_vsctl(&["set-manager", &format!("ssl:{MANAGEMENT_IP}:{OVSDB_PORT}")]).map(drop)
+        hypervisor.ovs_vsctl(&["set-manager", &format!("ssl:{MANAGEMENT_IP}:{}", self.ports.ovsdb)]).map(drop)
     }
 
     /// The `selvedge` command line tool, set to talk to this daemon as its administrator.
@@ -243,8 +310,19 @@ impl Daemon {
         tool
     }
 
+    /// Points a hypervisor's database to this controller, and to others of its cluster.
+    ///
+    /// # Errors
+    /// What `ovs-vsctl` complains of.
+    pub fn set_managers<'a>(hypervisor: &Hypervisor, daemons: impl Iterator<Item = &'a Self>) -> Result<()> {
+        let targets: Vec<String> =
+            daemons.map(|daemon| format!("ssl:{MANAGEMENT_IP}:{}", daemon.ports.ovsdb)).collect();
+        let words: Vec<&str> = ["set-manager"].into_iter().chain(targets.iter().map(String::as_str)).collect();
+        hypervisor.ovs_vsctl(&words).map(drop)
+    }
+
     fn as_admin<'a>(&self, tool: &'a mut Command) -> &'a mut Command {
-        tool.arg("--api").arg(format!("{MANAGEMENT_IP}:{API_PORT}")).arg("--data-dir").arg(&self.directory)
+        tool.arg("--api").arg(self.ports.api_address()).arg("--data-dir").arg(&self.directory)
     }
 
     fn trouble(&self, problem: String) -> Error {
@@ -284,9 +362,9 @@ fn binary_candidates(own: &Path) -> Vec<PathBuf> {
     directories.into_iter().map(|directory| directory.join("selvedge")).collect()
 }
 
-fn launch(binary: &Path, directory: &Path, log: &Path) -> Result<(Child, Api)> {
-    let mut child = spawn(binary, directory, log)?;
-    let address = format!("{MANAGEMENT_IP}:{API_PORT}");
+fn launch(binary: &Path, directory: &Path, ports: Ports, log: &Path) -> Result<(Child, Api)> {
+    let mut child = spawn(binary, directory, ports, log)?;
+    let address = ports.api_address();
     let mut connected = Api::connect(&address, directory);
     let waited = wait_until(
         || "its API to answer".to_owned(),
@@ -314,15 +392,18 @@ fn launch(binary: &Path, directory: &Path, log: &Path) -> Result<(Child, Api)> {
     }
 }
 
-fn spawn(binary: &Path, directory: &Path, log: &Path) -> Result<Child> {
+fn spawn(binary: &Path, directory: &Path, ports: Ports, log: &Path) -> Result<Child> {
     fs::create_dir_all(directory).doing(|| format!("creating {}", directory.display()))?;
     let doing = || format!("opening {}", log.display());
     let output: File = OpenOptions::new().create(true).append(true).open(log).doing(doing)?;
     let errors = output.try_clone().doing(doing)?;
     let mut daemon = Command::new(binary);
     daemon.arg("--data-dir").arg(directory);
-    for (option, port) in [("--api", API_PORT), ("--ovsdb", OVSDB_PORT), ("--openflow", OPENFLOW_PORT)] {
+    for (option, port) in [("--api", ports.api), ("--ovsdb", ports.ovsdb), ("--openflow", ports.openflow)] {
         daemon.args([option, &format!("{MANAGEMENT_IP}:{port}")]);
+    }
+    if let Some(cluster) = ports.cluster_address() {
+        daemon.args(["--cluster", &cluster]);
     }
     daemon.stdin(Stdio::null()).stdout(output).stderr(errors);
     sys::die_with_this_thread(&mut daemon);

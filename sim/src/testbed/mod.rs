@@ -60,7 +60,7 @@ pub mod table;
 pub mod wait;
 pub mod wire;
 
-pub use api::{Answer, Api};
+pub use api::{Answer, Api, Method};
 pub use bed::{Bed, Lifetime, MigrationOrder};
 pub use daemon::{Connector, ConnectorKind, Daemon};
 pub use echo::{Family, PingReport, Pinger};
