@@ -58,8 +58,12 @@ impl<R: Runtime> Member<R> {
     async fn listen_to(self, member: MemberId, at: SocketAddr, mut wanted: watch::Receiver<()>) {
         let node = BasicNode { addr: at.to_string() };
         let mut peer = Peer::<R>::new(self.own.clone(), member, &node);
-        let (mut heard, mut is_lost) = (Heard::default(), false);
+        let (mut heard, mut is_lost, mut replaced) = (Heard::default(), false, 0);
         loop {
+            let now = self.handle.read(|state| state.replaced);
+            if std::mem::replace(&mut replaced, now) != now {
+                heard = Heard::default();
+            }
             let asked = peer.ask(Ask::Listen(heard), ANSWER_MAX);
             let said = tokio::select! {
                 biased;
@@ -68,8 +72,12 @@ impl<R: Runtime> Member<R> {
             };
             let pause = match said {
                 Ok(Said::Gossip(Some(gossip))) => {
-                    (heard, is_lost) = (gossip.heard, false);
-                    self.handle.hear(gossip);
+                    is_lost = false;
+                    let up_to = gossip.heard;
+                    // A node that is not known here yet will be told of again.
+                    if self.handle.hear(gossip) {
+                        heard = up_to;
+                    }
                     PAUSE
                 }
                 Ok(Said::Gossip(None)) => PAUSE,

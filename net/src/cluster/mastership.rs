@@ -7,6 +7,7 @@
 use super::types::MemberId;
 use selvedge_core::nib::{Assignment, Nib};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// At most so many transport nodes change hands at once only for the sake of balance.
 const MOVES_MAX: usize = 16;
@@ -56,7 +57,10 @@ impl Loads {
 /// What works stays where it is. The nodes of a controller that does not answer go to their standbys; those of one that is
 /// drained, too, a few at a time. When one has two more than another, that is evened out, a few at a time, towards those that
 /// have been there for a while.
-pub(super) fn assign(nib: &Nib, fit: &Fit) -> Vec<Assignment> {
+///
+/// `is_ready` says whether a controller has all connections to a node that it needs: only to such a one is a node moved that has
+/// a master which works.
+pub(super) fn assign(nib: &Nib, fit: &Fit, is_ready: impl Fn(MemberId, Uuid) -> bool) -> Vec<Assignment> {
     let is_drained = |member: &MemberId| nib.cluster().members().get(member).is_none_or(|record| record.is_drained);
     let usable: BTreeSet<MemberId> = fit.alive.iter().filter(|member| !is_drained(member)).copied().collect();
     if usable.is_empty() {
@@ -73,11 +77,14 @@ pub(super) fn assign(nib: &Nib, fit: &Fit) -> Vec<Assignment> {
     }
     let mut loads = Loads::of(&settled, &usable);
     for (node, standby) in homeless {
-        let owner = standby.or_else(|| Loads::least(&loads.owned, &usable, None)).expect("somebody is usable");
+        let ready: BTreeSet<MemberId> = usable.iter().filter(|member| is_ready(**member, node)).copied().collect();
+        let standby = standby.filter(|standby| ready.is_empty() || ready.contains(standby));
+        let owner = standby.or_else(|| Loads::least(&loads.owned, &ready, None));
+        let owner = owner.or_else(|| Loads::least(&loads.owned, &usable, None)).expect("somebody is usable");
         loads.own(owner);
         settled.push(Assignment { node, owner, standby: None });
     }
-    even_out(&mut settled, &mut loads, &usable, fit);
+    even_out(&mut settled, &mut loads, &usable, (fit, &is_ready));
     for node in settled.iter_mut().filter(|node| node.standby.is_none()) {
         node.standby = Loads::least(&loads.stood_by, &usable, Some(node.owner));
         node.standby.iter().for_each(|standby| loads.stand_by(*standby));
@@ -91,28 +98,28 @@ pub(super) fn assign(nib: &Nib, fit: &Fit) -> Vec<Assignment> {
 }
 
 /// Moves a few nodes from those that have more than others, or should have none, to those that have less.
-fn even_out(nodes: &mut [Assignment], loads: &mut Loads, usable: &BTreeSet<MemberId>, fit: &Fit) {
+fn even_out(
+    nodes: &mut [Assignment],
+    loads: &mut Loads,
+    usable: &BTreeSet<MemberId>,
+    (fit, is_ready): (&Fit, &impl Fn(MemberId, Uuid) -> bool),
+) {
     let takers: BTreeSet<MemberId> = usable.intersection(&fit.settled).copied().collect();
     for _ in 0..MOVES_MAX {
-        let Some(to) = Loads::least(&loads.owned, &takers, None) else { return };
         let load = |member: &MemberId| loads.owned.get(member).copied().unwrap_or_default();
-        let giving = |member: &&MemberId| !usable.contains(member) || load(member) > load(&to) + 1;
-        let givers = loads.owned.keys().filter(giving);
-        let Some(from) =
-            givers.filter(|member| load(member) > 0).max_by_key(|member| (load(member), **member)).copied()
-        else {
-            return;
+        let gives =
+            |from: MemberId, to: MemberId| from != to && (!usable.contains(&from) || load(&from) > load(&to) + 1);
+        // The least loaded of those that can take one, from the most loaded of those that can give it.
+        let moves = nodes.iter().enumerate().flat_map(|(at, node)| takers.iter().map(move |to| (at, node, *to)));
+        let moves = moves.filter(|(_, node, to)| gives(node.owner, *to) && is_ready(*to, node.node));
+        let weight = |(at, node, to): &(usize, &Assignment, MemberId)| {
+            (load(to), usize::MAX - load(&node.owner), node.standby != Some(*to), *at)
         };
-        // One that stands by is connected already.
-        let owned = |node: &&mut Assignment| node.owner == from;
-        let stands_by = |node: &Assignment| node.standby == Some(to);
-        let Some(node) = nodes.iter_mut().filter(owned).max_by_key(|node| stands_by(node)) else { return };
-        let is_swap = stands_by(node) && usable.contains(&from);
-        *node = Assignment {
-            node: node.node,
-            owner: to,
-            standby: is_swap.then_some(from).or(node.standby.filter(|standby| *standby != to)),
-        };
+        let Some((at, node, to)) = moves.min_by_key(weight) else { return };
+        let from = node.owner;
+        let is_swap = node.standby == Some(to) && usable.contains(&from);
+        let standby = if is_swap { Some(from) } else { node.standby.filter(|standby| *standby != to) };
+        nodes[at] = Assignment { node: node.node, owner: to, standby };
         *loads.owned.entry(from).or_default() -= 1;
         loads.own(to);
     }
@@ -133,7 +140,6 @@ mod tests {
     use super::*;
     use selvedge_core::nib::{ClusterCommand, Command, Invitation, Object, Southbound};
     use std::net::SocketAddr;
-    use uuid::Uuid;
 
     /// Controllers 1 to `members`, and nodes that nobody owns yet.
     fn nib(members: u64, nodes: u128) -> Nib {
@@ -168,7 +174,7 @@ mod tests {
     fn settle(nib: &mut Nib, fit: &Fit) -> usize {
         let mut moved = 0;
         loop {
-            let assignments = assign(nib, fit);
+            let assignments = assign(nib, fit, |_, _| true);
             if assignments.is_empty() {
                 return moved;
             }
@@ -202,6 +208,21 @@ mod tests {
         assert_eq!(settle(&mut nib, &fit(&[1, 2, 3], &[1, 2])), 0);
         assert_eq!(settle(&mut nib, &fit(&[1, 2, 3], &[1, 2, 3])), 30);
         assert!(shares(&nib).iter().all(|(owned, _)| *owned == 30), "{:?}", shares(&nib));
+    }
+
+    #[test]
+    fn what_works_moves_only_to_one_that_is_ready() {
+        let mut nib = nib(2, 4);
+        settle(&mut nib, &fit(&[1], &[1]));
+        let both = fit(&[1, 2], &[1, 2]);
+        let owners = |assignments: Vec<Assignment>| assignments.iter().map(|one| one.owner.0).collect::<BTreeSet<_>>();
+        assert_eq!(owners(assign(&nib, &both, |_, _| false)), BTreeSet::from([1]), "it only stands by");
+        let one = Uuid::from_u128(1_002);
+        let moved = assign(&nib, &both, |member, node| member == MemberId(2) && node == one);
+        let moved: Vec<Uuid> = moved.iter().filter(|node| node.owner == MemberId(2)).map(|node| node.node).collect();
+        assert_eq!(moved, [one]);
+        // What has no master goes to whoever there is, to one that is ready rather.
+        assert_eq!(owners(assign(&nib, &fit(&[2], &[2]), |_, _| false)), BTreeSet::from([2]));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// How often the daemon takes a snapshot: after so many entries.
 pub const SNAPSHOT_EVERY: u64 = 20_000;
 /// A leader shows that it lives so often.
-const HEARTBEAT: Duration = Duration::from_millis(60);
+const HEARTBEAT: Duration = Duration::from_millis(50);
 /// One that is alone shows it to nobody.
 const HEARTBEAT_ALONE: Duration = Duration::from_secs(2);
 /// So long a command waits for a leader, and for its answer.
@@ -64,8 +64,9 @@ impl MemberConfig {
         Config {
             cluster_name: self.identity.cluster.to_string(),
             heartbeat_interval: ms(1),
-            election_timeout_min: ms(5),
-            election_timeout_max: ms(8),
+            // A follower waits for the longest of these, and then for one between them: nine heartbeats, more or less.
+            election_timeout_min: ms(3),
+            election_timeout_max: ms(5),
             install_snapshot_timeout: SNAPSHOT_TTL.as_millis() as u64,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
             max_in_snapshot_log_to_keep: 0,

@@ -103,7 +103,7 @@ struct Vigil {
     leads_since: Option<Moment>,
     answers_since: BTreeMap<MemberId, Moment>,
     /// When, and for whom, transport nodes were found to be with those they should be with.
-    in_order: Option<(Revision, Fit)>,
+    in_order: Option<((Revision, u64), Fit)>,
 }
 
 impl Vigil {
@@ -138,10 +138,10 @@ impl<R: Runtime> Member<R> {
                 Some(view) => {
                     self.take_step(&view).await;
                     let fit = vigil.look(R::now(), &view);
-                    let revision = self.handle.read(|state| state.nib.revision());
+                    let now = self.handle.read(|state| (state.nib.revision(), state.told()));
                     // Nothing is to be done where nothing has happened.
-                    if vigil.in_order != Some((revision, fit.clone())) && !self.share_out(&fit).await {
-                        vigil.in_order = Some((revision, fit));
+                    if vigil.in_order != Some((now, fit.clone())) && !self.share_out(&fit).await {
+                        vigil.in_order = Some((now, fit));
                     }
                 }
                 None => vigil = Vigil::default(),
@@ -180,7 +180,8 @@ impl<R: Runtime> Member<R> {
 
     /// The leader gives transport nodes masters, if some should have another; whether some should.
     async fn share_out(&self, fit: &Fit) -> bool {
-        let assignments = self.handle.read(|state| assign(&state.nib, fit));
+        let assignments =
+            self.handle.read(|state| assign(&state.nib, fit, |member, node| state.is_ready(member, node)));
         if assignments.is_empty() {
             return false;
         }

@@ -38,10 +38,14 @@ pub struct Word {
 /// What changed of a controller's nodes since somebody listened last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gossip {
+    /// Who tells.
+    pub teller: MemberId,
     /// Up to here.
     pub heard: Heard,
     /// What.
     pub words: Vec<Word>,
+    /// Nodes that changed, whoever writes to them, and whether the teller has all connections that it needs to do so.
+    pub ready: BTreeMap<Uuid, bool>,
 }
 
 /// Which nodes changed when, in this life of a controller.
@@ -49,6 +53,8 @@ pub struct Gossip {
 pub(super) struct Changes {
     life: Uuid,
     last: u64,
+    /// How often somebody else told something.
+    heard: u64,
     of_nodes: BTreeMap<Uuid, u64>,
 }
 
@@ -77,10 +83,24 @@ impl State {
         if heard.life == self.changes.life && since >= self.changes.last {
             return None;
         }
-        let changed = self.changes.of_nodes.iter().filter(|(node, change)| **change > since && self.drives(**node));
-        let words = changed.filter_map(|(node, _)| self.word(*node));
+        let changed = || self.changes.of_nodes.iter().filter(|(_, change)| **change > since).map(|(node, _)| *node);
+        let words = changed().filter(|node| self.drives(*node)).filter_map(|node| self.word(node)).collect();
+        let ready = changed().filter_map(|node| Some((node, self.nodes.get(&node)?.is_ready()))).collect();
         let heard = Heard { life: self.changes.life, change: self.changes.last };
-        Some(Gossip { heard, words: words.collect() })
+        Some(Gossip { teller: self.own?, heard, words, ready })
+    }
+
+    /// How often there was news of which member has which connections, or of this one's nodes.
+    pub fn told(&self) -> u64 {
+        self.changes.last + self.changes.heard
+    }
+
+    /// Whether a member is known to have all connections that it needs to write to a node.
+    pub fn is_ready(&self, member: MemberId, node: Uuid) -> bool {
+        match self.own == Some(member) {
+            true => self.nodes.get(&node).is_some_and(NodeState::is_ready),
+            false => self.ready.contains(&(member, node)),
+        }
     }
 
     fn word(&self, node: Uuid) -> Option<Word> {
@@ -90,20 +110,36 @@ impl State {
     }
 
     /// Another controller told something. What is of a mastership before the one that is known here is passed over; one that
-    /// is not known here yet is believed.
-    pub(super) fn hear(&mut self, gossip: Gossip) {
+    /// is not known here yet is believed. Whether all nodes that it told of are known here: if not, it must tell again.
+    pub(super) fn hear(&mut self, gossip: Gossip) -> bool {
+        let mut knew_all = true;
+        self.changes.heard += 1;
+        for (node, is_ready) in gossip.ready {
+            match is_ready {
+                true => self.ready.insert((gossip.teller, node)),
+                false => self.ready.remove(&(gossip.teller, node)),
+            };
+        }
         for Word { node, epoch, report, confirmed } in gossip.words {
-            let is_old = self.nib.nodes().get(&node).is_some_and(|record| epoch < record.epoch);
-            let Some(state) = self.nodes.get_mut(&node).filter(|_| !is_old) else { continue };
+            let known = self.nib.nodes().get(&node).map(|record| record.epoch).zip(self.nodes.get_mut(&node));
+            let Some((current, state)) = known else {
+                knew_all = false;
+                continue;
+            };
+            if epoch < current {
+                continue;
+            }
             state.told = Some((epoch, report));
             if let Some(confirmed) = confirmed {
                 state.progress.get_or_insert_default().confirmed(confirmed);
             }
         }
+        knew_all
     }
 
     /// Another controller does not answer: how its nodes are is not known.
     pub(super) fn lose(&mut self, teller: MemberId) {
+        self.ready.retain(|(member, _)| *member != teller);
         let nodes = self.nib.nodes().iter().filter(|(_, record)| record.owner == Some(teller));
         for (node, record) in nodes {
             let Some(state) = self.nodes.get_mut(node) else { continue };
@@ -116,9 +152,11 @@ impl State {
     /// A node has a new master: what the one before told of it is of no use.
     pub(super) fn new_master(&mut self, node: Uuid) {
         let epoch = self.nib.nodes().get(&node).map(|record| record.epoch);
-        let is_ours = self.drives(node);
-        if let Some(NodeState { told, .. }) = self.nodes.get_mut(&node) {
-            told.take_if(|(by, _)| is_ours || Some(*by) < epoch);
+        let drives = self.drives(node);
+        if let Some(NodeState { told, is_ours, .. }) = self.nodes.get_mut(&node) {
+            // One that catches up may have heard of a mastership that it has yet to come to.
+            told.take_if(|(by, _)| Some(*by) < epoch);
+            *is_ours = drives;
         }
         self.changes.note(node);
     }
@@ -183,7 +221,8 @@ mod tests {
         see(&mut one, "3.1.0");
         let gossip = one.gossip(Heard::default()).expect("there is news");
         let heard = gossip.heard;
-        two.hear(gossip);
+        assert!(!State::default().hear(gossip.clone()), "it does not know the node yet");
+        assert!(two.hear(gossip));
         assert_eq!(version(&two), Some("3.1.0"));
         assert_eq!(one.gossip(heard), None);
         assign(&mut two, 1);

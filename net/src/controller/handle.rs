@@ -139,9 +139,9 @@ impl Handle {
         })
     }
 
-    /// Another controller told something of its nodes.
-    pub(crate) fn hear(&self, gossip: Gossip) {
-        self.write(|state| state.hear(gossip));
+    /// Another controller told something of its nodes; whether all of them are known here.
+    pub(crate) fn hear(&self, gossip: Gossip) -> bool {
+        self.write(|state| state.hear(gossip))
     }
 
     /// Another controller does not answer.

@@ -28,7 +28,7 @@ use selvedge_core::compile::Engine;
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{MemberId, NodeNumber, Revision};
 use selvedge_core::nib::{Change, Command, Nib, Refusal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Everything the controller knows, at one revision.
@@ -48,6 +48,10 @@ pub struct State {
     own: Option<MemberId>,
     /// Which nodes there is news of, for other members.
     changes: Changes,
+    /// Which members have all connections that they need to write to a node, as they told.
+    ready: BTreeSet<(MemberId, Uuid)>,
+    /// How often everything was replaced: what others had told is forgotten then.
+    pub(crate) replaced: u64,
     /// Who drives the connections of a transport node.
     links: BTreeMap<(Uuid, Protocol), Link>,
     /// The log is being applied anew after a start: what follows from the NIB is computed once, when that is done.
@@ -84,6 +88,7 @@ impl State {
         }
         let fresh = State::of(nib);
         (self.nib, self.engine, self.nodes) = (fresh.nib, fresh.engine, fresh.nodes);
+        self.replaced += 1;
         std::mem::take(&mut self.feeds).into_values().for_each(|feed| feed.end());
         self.links.values().for_each(Link::replace);
         self.links.clear();

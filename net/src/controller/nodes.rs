@@ -43,6 +43,10 @@ pub struct NodeState {
     pub own: Report,
     /// What the controller that writes to it has told, under which mastership, if that is another one.
     pub(super) told: Option<(Epoch, Report)>,
+    /// This controller writes to it, and is not told by others.
+    pub(super) is_ours: bool,
+    /// An OpenFlow session of its is up, of whichever bridge; this controller may be standing by.
+    pub has_openflow: bool,
     /// Which revisions the switch holds; nothing yet if nobody looked since the controller started.
     pub progress: Option<Progress>,
     /// The integration bridge's datapath id, as reported: sixteen hex digits. Its OpenFlow connection is known by it, and
@@ -129,7 +133,12 @@ impl NodeState {
 
     /// What there is to tell of it: by the controller that writes to it, as far as that is known here.
     pub fn report(&self) -> &Report {
-        self.told.as_ref().map_or(&self.own, |(_, told)| told)
+        self.told.as_ref().filter(|_| !self.is_ours).map_or(&self.own, |(_, told)| told)
+    }
+
+    /// Whether this controller has all connections that it needs to write to it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.own.ovsdb.is_some() && self.has_openflow
     }
 
     /// The highest revision up to which the switch lacks nothing, when the NIB is at `now`.

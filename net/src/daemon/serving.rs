@@ -14,8 +14,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+/// So long a controller that has started asks the cluster for what it lacks, in one go.
+const CURRENT_MAX: Duration = Duration::from_secs(5);
+/// It asks again then.
+const CURRENT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where a controller listens, and as whom.
 #[derive(Debug)]
@@ -115,7 +121,14 @@ pub async fn serve<R: Runtime>(
         openflow_plain_port: plain_port,
     });
     for entrance in entrances {
-        R::spawn("southbound listener", southbound::serve::<R>(entrance, shared.clone(), stopping.clone().stopped()));
+        let (member, shared, stopping) = (member.clone(), shared.clone(), stopping.clone());
+        R::spawn("southbound listener", async move {
+            // Before that it would take nodes for strangers, or itself for the master of what it was the master of once.
+            while !member.has_been_current() && member.catch_up(R::now() + CURRENT_MAX).await.is_err() {
+                R::sleep(CURRENT_AGAIN).await;
+            }
+            southbound::serve::<R>(entrance, shared, stopping.stopped()).await;
+        });
     }
     let scheme = if serving.encrypted.is_some() { "pssl" } else { "ptcp" };
     let api_config = ApiConfig {

@@ -153,6 +153,7 @@ impl Driver {
 
     fn up<R: Runtime>(&mut self, features: Features) {
         let datapath_id = format!("{:016x}", features.datapath_id);
+        self.handle.node(self.node, |state| state.has_openflow = true);
         self.stage = match self.handle.read(|state| state.drives(self.node)) {
             true => self.which_bridge::<R>(datapath_id),
             false => Stage::StandsBy { datapath_id },
@@ -265,7 +266,7 @@ impl Driver {
             self.handle.out_of_step(*number, &self.feed);
         }
         if self.handle.unlink(self.node, Protocol::OpenFlow, &self.link) {
-            self.handle.node(self.node, |state| state.own.openflow = None);
+            self.handle.node(self.node, |state| (state.own.openflow, state.has_openflow) = (None, false));
         }
     }
 }

@@ -118,13 +118,17 @@ fn leader(world: &RealWorld) -> Outcome<u64> {
 
 /// Waits until every switch has an owner and a standby; says who owns the first.
 fn owner(world: &RealWorld) -> Outcome<u64> {
-    until("every switch to have an owner and a standby", || {
+    let found = until("every switch to have an owner and a standby", || {
         let statuses: Vec<Value> = world.nodes.iter().filter_map(|node| world.node_status(node).ok()).collect();
         let is_whole = |status: &Value| {
             status["connection"]["connected"] == true && status["owner"].is_u64() && status["standby"].is_u64()
         };
         let all = statuses.len() == world.nodes.len() && statuses.iter().all(is_whole);
         statuses.first()?["owner"].as_u64().filter(|_| all)
+    });
+    found.map_err(|error| {
+        let told = world.nodes.iter().map(|node| format!("{:?}", world.node_status(node)));
+        format!("{error}: {}", told.collect::<Vec<_>>().join("; ")).into()
     })
 }
 
