@@ -57,7 +57,10 @@ impl<R: Runtime> RaftStateMachine<Types<R>> for Machine<R> {
             self.applied = Some(entry.log_id);
             let answers = match entry.payload {
                 EntryPayload::Blank => Answers::default(),
-                EntryPayload::Normal(batch) => Answers(self.handle.apply(&batch.0)),
+                EntryPayload::Normal(batch) => {
+                    let (of_each, at) = self.handle.apply(&batch.0);
+                    Answers { of_each, at }
+                }
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                     Answers::default()

@@ -149,7 +149,7 @@ impl<R: Runtime> Member<R> {
         let admit = ClusterCommand::Admit { uuid, address, invitation, secret, now };
         let failed = |error: super::ProposeError| Denied::Failed(error.to_string());
         let answers = self.propose(Batch(vec![Command::Cluster(admit)])).await.map_err(failed)?;
-        if let Some(Err(refusal)) = answers.0.into_iter().next() {
+        if let Some(Err(refusal)) = answers.of_each.into_iter().next() {
             return Err(Denied::Refused(refusal.to_string()));
         }
         self.catch_up(R::now() + self.ttl).await.map_err(failed)?;

@@ -214,7 +214,7 @@ impl<R: Runtime> Member<R> {
         if self.catch_up(R::now() + ASK_MAX).await.is_err() || self.news(config).is_none() {
             return;
         }
-        match self.propose(enter).await.map(|answers| answers.0.into_iter().next()) {
+        match self.propose(enter).await.map(|answers| answers.of_each.into_iter().next()) {
             Ok(Some(Err(refusal))) => tracing::warn!(%refusal, "others are not told where this controller is"),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "others are not told yet where this controller is"),

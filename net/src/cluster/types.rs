@@ -29,7 +29,12 @@ impl fmt::Display for Batch {
 
 /// What became of each command of a batch; nothing for entries that hold none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answers(pub Vec<Result<Revision, Refusal>>);
+pub struct Answers {
+    /// Of each, in order.
+    pub of_each: Vec<Result<Revision, Refusal>>,
+    /// The revision after the last: who has that has seen what became of all.
+    pub at: Revision,
+}
 
 /// A leadership: one leader for each term.
 pub type LeaderId = leader_id_std::LeaderId<u64, MemberId>;

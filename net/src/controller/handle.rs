@@ -115,9 +115,12 @@ impl Handle {
         result
     }
 
-    /// Applies commands that were agreed upon, in that order: what became of each.
-    pub(crate) fn apply(&self, commands: &[Command]) -> Vec<Result<Revision, Refusal>> {
-        self.write(|state| commands.iter().map(|command| state.apply(command)).collect())
+    /// Applies commands that were agreed upon, in that order: what became of each, and the revision after the last.
+    pub(crate) fn apply(&self, commands: &[Command]) -> (Vec<Result<Revision, Refusal>>, Revision) {
+        self.write(|state| {
+            let of_each = commands.iter().map(|command| state.apply(command)).collect();
+            (of_each, state.nib.revision())
+        })
     }
 
     /// The log of a member that started is applied.

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::handle::{Handle, Request, SubmitError};
-use crate::cluster::types::Batch;
+use crate::cluster::types::{Answers, Batch};
 use crate::cluster::{Member, MemberConfig, ProposeError};
 use crate::runtime::Runtime;
 use crate::store::{Store, StoreError};
@@ -15,6 +15,9 @@ use uuid::Uuid;
 const BATCH_MAX: usize = 1024;
 /// So long a member that is alone may take until it has applied its log.
 const START_MAX: Duration = Duration::from_secs(600);
+
+/// So long what was agreed upon may take on its way from the leader.
+const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// Why a controller does not start, or stopped. The process must end: nobody knows what is durable.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +67,7 @@ pub async fn start<R: Runtime>(
     }
     handle.recovered();
     let from_snapshot = snapshot.meta.last_log_id.is_some();
-    let core = serve(member.clone(), requests);
+    let core = serve(member.clone(), handle.clone(), requests);
     Ok(Started { handle, member, from_snapshot, core })
 }
 
@@ -75,7 +78,11 @@ fn life<R: Runtime>() -> Uuid {
     Uuid::from_bytes(life)
 }
 
-async fn serve<R: Runtime>(member: Member<R>, mut requests: mpsc::Receiver<Request>) -> Result<(), CoreError> {
+async fn serve<R: Runtime>(
+    member: Member<R>,
+    handle: Handle,
+    mut requests: mpsc::Receiver<Request>,
+) -> Result<(), CoreError> {
     let mut batch = Vec::new();
     loop {
         let count = tokio::select! {
@@ -87,21 +94,35 @@ async fn serve<R: Runtime>(member: Member<R>, mut requests: mpsc::Receiver<Reque
             member.stop().await;
             return Ok(());
         }
+        let batch = std::mem::take(&mut batch);
         let commands = batch.iter().map(|request| request.command.clone()).collect();
         match member.propose(Batch(commands)).await {
-            Ok(answers) => {
-                for (request, answer) in batch.drain(..).zip(answers.0) {
-                    // A caller that went away does not need the answer.
-                    let _ = request.reply.send(answer.map_err(SubmitError::from));
-                }
-            }
+            Ok(answers) if handle.read(|state| state.nib.revision()) >= answers.at => reply(batch, answers),
+            // The leader is elsewhere, and further: who asked here must find here what it was told. Others do not wait for that.
+            Ok(answers) => R::spawn("answers", late_reply::<R>(handle.clone(), batch, answers)),
             Err(error @ (ProposeError::Fatal(_) | ProposeError::Dismissed)) => return Err(error.into()),
-            Err(error) => {
-                for request in batch.drain(..) {
-                    // Nor this one.
-                    let _ = request.reply.send(Err(SubmitError::Cluster(error.clone())));
-                }
-            }
+            Err(error) => fail(batch, &error),
         }
+    }
+}
+
+fn reply(batch: Vec<Request>, answers: Answers) {
+    for (request, answer) in batch.into_iter().zip(answers.of_each) {
+        // A caller that went away does not need the answer.
+        let _ = request.reply.send(answer.map_err(SubmitError::from));
+    }
+}
+
+fn fail(batch: Vec<Request>, error: &ProposeError) {
+    for request in batch {
+        // Nor this one.
+        let _ = request.reply.send(Err(SubmitError::Cluster(error.clone())));
+    }
+}
+
+async fn late_reply<R: Runtime>(handle: Handle, batch: Vec<Request>, answers: Answers) {
+    match handle.wait_revision::<R>(answers.at, R::now() + LATE_MAX).await {
+        true => reply(batch, answers),
+        false => fail(batch, &ProposeError::Unknown("what was agreed upon did not come here".to_string())),
     }
 }

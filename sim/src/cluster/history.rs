@@ -32,6 +32,13 @@ pub enum Deed {
         /// How that ended; unknown until it has.
         ended: Written,
     },
+    /// It looked for what it had just written, where it had.
+    Find {
+        /// The revision that it was told.
+        told: u64,
+        /// The revision that is there.
+        found: u64,
+    },
     /// It read everything.
     Read {
         /// As of this revision.
@@ -109,6 +116,11 @@ impl History {
         }
     }
 
+    /// A write ended, and what is at the member then.
+    pub fn found(&mut self, at: u64, now: Duration, told: u64, found: u64) {
+        self.0.push(Operation { at, began: now, ended: Some(now), deed: Deed::Find { told, found } });
+    }
+
     /// A read at a member is over, and when it began.
     pub fn read(&mut self, at: u64, (began, now): (Duration, Duration), revision: u64, digest: u64) {
         self.0.push(Operation { at, began, ended: Some(now), deed: Deed::Read { revision, digest } });
@@ -122,6 +134,12 @@ impl History {
         let mut claims: Vec<(&Operation, u64)> = Vec::new();
         for operation in &self.0 {
             match &operation.deed {
+                Deed::Find { told, found } if found < told => {
+                    let by = operation.at;
+                    let what = format!("m{by} told a client of revision {told}, and had only {found} itself");
+                    violations.push(Violation::new("A4", operation.began, what));
+                }
+                Deed::Find { .. } => {}
                 Deed::Read { revision, .. } => {
                     counts.reads += 1;
                     claims.push((operation, *revision));
@@ -209,6 +227,7 @@ fn judge_order(claims: &mut [(&Operation, u64)]) -> Vec<Violation> {
         let (what, stale) = match operation.deed {
             Deed::Read { .. } => ("a read was", *revision < latest.1),
             Deed::Write { .. } => ("a write took effect", *revision <= latest.1),
+            Deed::Find { .. } => continue,
         };
         if stale {
             let (at, over) = (operation.at, operation.ended.unwrap_or(Duration::MAX));
@@ -281,6 +300,15 @@ mod tests {
         let mut history = History::default();
         wrote(&mut history, 1, (0, 1), Written::NotDone);
         assert_eq!(ids(&history, &nib(&[1])), ["C3"]);
+    }
+
+    #[test]
+    fn a_member_that_lacks_what_it_told_is_found() {
+        let mut history = History::default();
+        history.found(1, seconds(1), 2, 2);
+        assert_eq!(ids(&history, &nib(&[])), Vec::<&str>::new());
+        history.found(1, seconds(1), 2, 1);
+        assert_eq!(ids(&history, &nib(&[])), ["A4"]);
     }
 
     #[test]
