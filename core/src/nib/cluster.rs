@@ -143,6 +143,16 @@ impl Cluster {
         &self.invitations
     }
 
+    /// Nobody, yet; numbers of members begin with this one.
+    pub(super) fn beginning_after(last: MemberId) -> Cluster {
+        Cluster { last, ..Cluster::default() }
+    }
+
+    /// The highest number given out.
+    pub fn last(&self) -> MemberId {
+        self.last
+    }
+
     /// How many commands were about the cluster, those that were refused among them.
     pub fn commands(&self) -> u64 {
         self.commands

@@ -12,6 +12,7 @@ mod cluster;
 mod config;
 mod location;
 mod refusal;
+mod restore;
 
 pub use cluster::{Assignment, Cluster, ClusterCommand, Invitation, MemberRecord, Southbound};
 pub use config::*;

@@ -16,11 +16,12 @@ use super::{Api, ROOT, json};
 use crate::cluster::wire::Secret;
 use crate::cluster::{ClusterView, MemberView, Token, loads};
 use crate::controller::State as Controller;
+use crate::daemon::backup::Backup;
 use crate::runtime::Runtime;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
-use axum::response::Response;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use selvedge_core::ids::MemberId;
 use selvedge_core::nib::{ClusterCommand, Command, Invitation, Kind, MemberRecord, Refusal};
@@ -31,6 +32,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
+/// So long a backup waits for what the cluster has.
+const BACKUP_MAX: Duration = Duration::from_secs(5);
 /// So long the leader may take to say how the cluster is.
 const VIEW_MAX: Duration = Duration::from_secs(2);
 
@@ -47,6 +50,7 @@ pub(super) fn routes<R: Runtime>() -> Router<Arc<Api<R>>> {
         .route("/ws.v1/control-cluster/node/{uuid}", get(show_node::<R>).delete(dismiss::<R>))
         .route("/ws.v1/control-cluster/node/{uuid}/draining", put(drain::<R>))
         .route("/ws.v1/control-cluster/member", get(list_members::<R>))
+        .route("/ws.v1/control-cluster/backup", get(backup::<R>))
         .route("/ws.v1/control-cluster/invitation", post(invite::<R>))
         .route("/ws.v1/control-cluster/node/{uuid}/status", get(show_node_status::<R>))
         .route("/ws.v1/control-cluster/refused-peers", get(list_refused::<R>))
@@ -307,6 +311,18 @@ async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) ->
     let token = Token { members, authority, invitation, secret };
     let body = serde_json::json!({ "token": token.to_string(), "valid_s": valid, "replaces": wish.replaces });
     Ok(json::response(StatusCode::CREATED, &body))
+}
+
+/// The whole NIB and the certificate authority, as they are now: the text of a file.
+async fn backup<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Result<Response, ApiError> {
+    api.member.catch_up(R::now() + BACKUP_MAX).await.map_err(ApiError::Cluster)?;
+    let authority =
+        api.member.authority_files().cloned().ok_or(ApiError::NotImplemented("backups without TLS".into()))?;
+    let nib = api.handle.read(|state| state.nib.clone());
+    let backup = Backup { cluster: api.member.cluster(), authority, nib };
+    let text = R::blocking(move || backup.text()).await;
+    let text = text.map_err(|error| ApiError::Invalid(format!("the backup: {error}")))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], text).into_response())
 }
 
 /// What can be changed of a member.

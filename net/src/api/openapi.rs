@@ -173,6 +173,11 @@ fn besides() -> Vec<Operation> {
         },
         get_one(&format!("{node}/status"), "The state of a member", "ControlClusterNodeStatus"),
         get_one("/ws.v1/control-cluster/member", "How members are, as the leader sees them", "ClusterMembers"),
+        plain(
+            "/ws.v1/control-cluster/backup",
+            "Everything, and the certificate authority: to be restored from",
+            Answer::Text,
+        ),
         Operation {
             method: "post",
             status: 201,

@@ -117,6 +117,19 @@ impl Client {
         self.exchange(request.body(String::new()), &format!("GET {path}"))
     }
 
+    /// Reads a text, of whatever length.
+    pub fn download(&self, path: &str) -> Result<String, ClientError> {
+        let unreachable =
+            |error: ureq::Error| ClientError::Unreachable { api: self.api.clone(), why: error.to_string() };
+        let mut answer = self.agent.get(self.url(path)).call().map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(u64::MAX).read_to_string().map_err(unreachable)?;
+        match status {
+            200 => Ok(text),
+            _ => Err(ClientError::Refused { what: format!("GET {path}"), status, why: text }),
+        }
+    }
+
     /// Makes something.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let request = Request::builder().method(Method::POST).uri(self.url(path));

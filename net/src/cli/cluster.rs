@@ -148,12 +148,12 @@ fn leave(client: &Client, member: Option<u64>) -> Result<bool, ClientError> {
     Ok(true)
 }
 
-fn directory(access: &Access) -> Result<PathBuf, ClientError> {
+pub(super) fn directory(access: &Access) -> Result<PathBuf, ClientError> {
     let directory = access.data_dir.clone().or_else(default_data_dir);
     directory.ok_or_else(|| ClientError::Other("no home directory to keep state in: give --data-dir".to_string()))
 }
 
-fn other(error: impl ToString) -> ClientError {
+pub(super) fn other(error: impl ToString) -> ClientError {
     ClientError::Other(error.to_string())
 }
 
@@ -173,7 +173,7 @@ fn join(access: &Access, token: &Token, cluster: SocketAddr) -> Result<bool, Cli
     Ok(true)
 }
 
-fn told(access: &Access, identity: &Identity, directory: &Path, cluster: &str) {
+pub(super) fn told(access: &Access, identity: &Identity, directory: &Path, cluster: &str) {
     let Identity { cluster: name, member, uuid } = identity;
     if access.json {
         return println!("{}", json!({ "cluster": name, "member": member, "uuid": uuid }));

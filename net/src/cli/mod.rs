@@ -1,5 +1,6 @@
 //! The commands that talk to a controller. Start at [`run`].
 
+mod backup;
 mod client;
 mod cluster;
 mod look;
@@ -60,6 +61,22 @@ pub enum Command {
         #[command(subcommand)]
         command: cluster::Command,
         /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Write everything that the cluster knows, and its certificate authority, into a new file
+    Backup {
+        /// The file
+        file: PathBuf,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Make an empty data directory that of a cluster which begins anew from a backup
+    Restore {
+        /// The file
+        file: PathBuf,
+        /// Where the data directory is
         #[command(flatten)]
         access: Access,
     },
@@ -138,6 +155,8 @@ fn carry_out(command: Command) -> Result<bool, ClientError> {
     match command {
         Command::Status(access) => look::status(&Client::connect(&access)?, &access),
         Command::Cluster { command, access } => cluster::run(&access, command),
+        Command::Backup { file, access } => backup::backup(&Client::connect(&access)?, &file).map(|()| true),
+        Command::Restore { file, access } => backup::restore(&access, &file).map(|()| true),
         Command::Node { command, access } => node::run(&Client::connect(&access)?, &access, command).map(|()| true),
         Command::Switch { command, access } => {
             network::switch(&Client::connect(&access)?, &access, command).map(|()| true)

@@ -8,7 +8,7 @@ use super::wire::{Ask, Denied, Said};
 use crate::controller::Handle;
 use crate::runtime::{Moment, Runtime};
 use crate::store::{Identity, Snapshot, Store};
-use crate::tls::{Fingerprint, Mutual};
+use crate::tls::{AuthorityFiles, Fingerprint, Mutual};
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::impls::BasicNode;
 use openraft::type_config::async_runtime::watch::WatchReceiver;
@@ -290,7 +290,17 @@ impl<R: Runtime> Member<R> {
 
     /// The authority of the cluster, if members prove to each other who they are.
     pub fn authority(&self) -> Option<Fingerprint> {
-        self.mutual.as_ref().and_then(|mutual| mutual.authority.fingerprint())
+        self.authority_files().and_then(AuthorityFiles::fingerprint)
+    }
+
+    /// The same, as its files hold it.
+    pub fn authority_files(&self) -> Option<&AuthorityFiles> {
+        self.mutual.as_ref().map(|mutual| &mutual.authority)
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> Uuid {
+        self.own.cluster
     }
 
     /// Whether there are others, or may be.

@@ -8,7 +8,7 @@
 
 use super::mastership::{Fit, assign};
 use super::peer::Peer;
-use super::types::{Batch, FIRST_MEMBER, MemberId};
+use super::types::{Batch, MemberId};
 use super::view::{ClusterView, MemberView};
 use super::wire::Ask;
 use super::{Member, MemberConfig};
@@ -197,11 +197,13 @@ impl<R: Runtime> Member<R> {
     fn news(&self, config: &MemberConfig) -> Option<Batch> {
         let (member, uuid, address) = (config.identity.member, config.identity.uuid, config.address?);
         let southbound = config.southbound;
+        // Only one that votes alone forms a cluster.
+        let is_first = || self.metrics().membership_config.voter_ids().eq([member]);
         let is_news = self.handle.read(|state| {
             let members = state.nib.cluster().members();
             match members.get(&member) {
                 Some(record) => (record.address, record.southbound) != (address, southbound),
-                None => members.is_empty() && member == FIRST_MEMBER,
+                None => members.is_empty() && is_first(),
             }
         });
         is_news.then(|| Batch(vec![Command::Cluster(ClusterCommand::Enter { member, uuid, address, southbound })]))
@@ -241,6 +243,7 @@ impl<R: Runtime> Member<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::FIRST_MEMBER;
     use super::*;
     use selvedge_core::nib::{Invitation, Nib, Southbound};
     use std::net::SocketAddr;

@@ -4,11 +4,12 @@ use super::runtime::On;
 use crate::runtime::Runtime;
 use openraft::impls::{BasicNode, InlineBatch, OneshotResponder, leader_id_std};
 use openraft::vote::RaftLeaderId;
-use openraft::{AnyError, EntryPayload, OptionalSend, RaftTypeConfig};
+use openraft::{AnyError, EntryPayload, Membership, OptionalSend, RaftTypeConfig};
 use selvedge_core::ids::Revision;
 use selvedge_core::nib::{Command, Refusal};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -56,6 +57,15 @@ pub fn entry(term: u64, index: u64, batch: Batch) -> Entry {
 pub type StoredMembership = openraft::StoredMembership<Leadership, MemberId, BasicNode>;
 /// What a snapshot is of.
 pub type SnapshotMeta = openraft::SnapshotMeta<Leadership, MemberId, BasicNode>;
+
+/// What a snapshot is of that a cluster begins with: its first member, alone.
+pub fn beginning(first: MemberId) -> SnapshotMeta {
+    let log_id = LogId { leader_id: Leadership::new(1), index: 1 };
+    let nodes = BTreeMap::from([(first, BasicNode { addr: String::new() })]);
+    let membership = Membership::new(vec![BTreeSet::from([first])], nodes).expect("its voter is among its nodes");
+    let last_membership = StoredMembership::new(Some(log_id), membership);
+    SnapshotMeta { last_log_id: Some(log_id), last_membership }
+}
 
 /// openraft on the runtime `R`.
 pub struct Types<R>(PhantomData<fn() -> R>);

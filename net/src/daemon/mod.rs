@@ -3,6 +3,7 @@
 //! it that runs on any runtime.
 
 mod addresses;
+pub mod backup;
 mod banner;
 pub mod config;
 pub mod enrol;

@@ -131,6 +131,11 @@ impl Authority {
         &self.files.certificate
     }
 
+    /// Its files.
+    pub fn files(&self) -> &AuthorityFiles {
+        &self.files
+    }
+
     /// TLS between this controller and others of the cluster.
     ///
     /// # Errors

@@ -47,6 +47,27 @@ fn a_killed_controller_loses_no_packet_and_a_restarted_one_writes_nothing() -> O
 }
 
 #[test]
+fn a_cluster_that_begins_anew_from_a_backup_takes_its_switches_back() -> Outcome<()> {
+    let Some(mut world) = RealWorld::new("backup", 2)? else { return Ok(()) };
+    let (a, _b) = two_guests(&mut world)?;
+    let (file, directory) = (world.bed.directory().join("backup"), world.bed.directory().join("restored"));
+    let backup = world.daemon.command(&["backup", &file.display().to_string()]).output()?;
+    assert!(backup.status.success(), "{backup:?}");
+    let pinger = a.pinger("10.0.0.2".parse()?)?;
+    world.daemon.kill()?;
+    world.daemon.restore(&file, &directory)?;
+    world.wait_connected()?;
+    world.wait_realised()?;
+    std::thread::sleep(Duration::from_secs(1));
+    let report = pinger.stop();
+    println!("controller killed, and another begun from a backup: {report:?}");
+    assert_eq!(report.lost(), 0, "{report:?}");
+    let [flows, groups, _epochs] = written(&world)?;
+    assert_eq!([flows, groups], [0; 2], "flow mods, group mods");
+    Ok(())
+}
+
+#[test]
 fn restarted_switches_are_programmed_again() -> Outcome<()> {
     let Some(mut world) = RealWorld::new("restarted_switch", 2)? else { return Ok(()) };
     let (a, _b) = two_guests(&mut world)?;

@@ -242,6 +242,20 @@ impl Daemon {
         Ok(())
     }
 
+    /// Starts on another data directory, made from a backup, in place of its own, after [`Daemon::kill`].
+    ///
+    /// # Errors
+    /// If it cannot be restored, or as for [`Daemon::start`].
+    pub fn restore(&mut self, backup: &Path, directory: &Path) -> Result<()> {
+        let mut restore = command(&self.binary.display().to_string(), &["restore"]);
+        run(restore.arg(backup).arg("--data-dir").arg(directory))?;
+        let password = "admin-password";
+        let doing = || format!("copying {password} to {}", directory.display());
+        fs::copy(self.directory.join(password), directory.join(password)).doing(doing)?;
+        directory.clone_into(&mut self.directory);
+        self.restart()
+    }
+
     /// Its resident memory, in KiB.
     ///
     /// # Errors
