@@ -17,10 +17,10 @@
 //!
 //! # Ideal vs now
 //!
-//! The daemon is a cluster of one: several members agree on commands ([`cluster`]), but nothing forms such a cluster for an
-//! operator yet, members talk without TLS, and every member would write to every switch. Mastership is there as the
-//! epoch of each transport node. Log records are JSON rather than a packed encoding: they describe themselves, and the
-//! next release reads them.
+//! Sessions and the throttle of logins are those of one controller: a client that comes to another logs in again. Hypervisors are
+//! told of all controllers' OpenFlow addresses, but of none's OVSDB address: that is the operator's `set-manager`. A whole NIB travels
+//! as one message to a member that is far behind. Log records are JSON rather than a packed encoding: they describe
+//! themselves, and the next release reads them.
 
 pub mod api;
 pub mod cli;
