@@ -17,8 +17,8 @@
 //!
 //! # Ideal vs now
 //!
-//! Sessions and the throttle of logins are those of one controller: a client that comes to another logs in again. Hypervisors are
-//! told of all controllers' OpenFlow addresses, but of none's OVSDB address: that is the operator's `set-manager`. A whole NIB travels
+//! The throttle of logins is that of one controller, and a request that is sent again after its leader was lost may be carried
+//! out twice: there are no idempotency keys yet. Hypervisors are told of all controllers' OpenFlow addresses, but of none's OVSDB address: that is the operator's `set-manager`. A whole NIB travels
 //! as one message to a member that is far behind. Log records are JSON rather than a packed encoding: they describe
 //! themselves, and the next release reads them.
 

@@ -24,6 +24,7 @@ impl Nib {
             Command::Attach { port, attachment } => self.attach(*port, attachment),
             Command::Observe { node, present, gone } => self.observe(*node, present, gone),
             Command::Cluster(command) => self.change_cluster(command),
+            Command::Session(command) => self.change_session(command),
             Command::SetUser { name, password_hash } => {
                 self.users.insert(name.clone(), User { password_hash: password_hash.clone() });
                 Ok(vec![Change::User])

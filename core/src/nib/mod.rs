@@ -13,11 +13,13 @@ mod config;
 mod location;
 mod refusal;
 mod restore;
+mod sessions;
 
 pub use cluster::{Assignment, Cluster, ClusterCommand, Invitation, MemberRecord, Southbound};
 pub use config::*;
 pub use location::{Claim, Location, ObservedVif};
 pub use refusal::{Invalid, Refusal};
+pub use sessions::{SESSIONS_MAX, SessionCommand, SessionRecord};
 
 use crate::ids::{Epoch, MemberId, NodeNumber, OfPort, PortKey, Revision, TunnelKey};
 use serde::{Deserialize, Serialize};
@@ -69,6 +71,8 @@ pub enum Command {
     },
     /// Change who the controllers are.
     Cluster(ClusterCommand),
+    /// Somebody logs in or out.
+    Session(SessionCommand),
     /// Add a user of the API, or change the password.
     SetUser {
         /// The login name.
@@ -181,6 +185,9 @@ pub struct Nib {
     /// A release before had none.
     #[serde(default)]
     cluster: Cluster,
+    /// By a digest of what clients show. A release before had none.
+    #[serde(default)]
+    sessions: BTreeMap<String, SessionRecord>,
     /// Derived from the rest; rebuilt on load.
     #[serde(skip)]
     index: Index,

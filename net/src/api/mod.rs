@@ -10,8 +10,7 @@
 //!
 //! Start at [`router`]; [`serve()`] puts it on a listener.
 //!
-//! Ideal vs now: every user is an administrator ([`Authenticated`] is where roles will go), and sessions are those
-//! of one controller.
+//! Ideal vs now: every user is an administrator ([`Authenticated`] is where roles will go).
 
 mod attachment;
 pub mod auth;

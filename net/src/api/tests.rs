@@ -2,10 +2,10 @@
 
 use super::auth::hash_password;
 use super::{ApiConfig, router};
-use crate::cluster::MemberConfig;
 use crate::cluster::member::SNAPSHOT_EVERY;
+use crate::cluster::{Member, MemberConfig};
 use crate::controller;
-use crate::controller::Started;
+use crate::controller::{Handle, Started};
 use crate::runtime::{HostDisk, Runtime, Tokio};
 use crate::store::Store;
 use axum::Router;
@@ -20,6 +20,8 @@ const PASSWORD: &str = "correct horse";
 /// A controller on an empty store, and its API.
 struct TestServer {
     router: Router,
+    /// What another router would be made of.
+    parts: (Handle, Member<Tokio>),
     cookie: String,
     _directory: tempfile::TempDir,
 }
@@ -46,8 +48,9 @@ impl TestServer {
         Tokio::spawn("core", async move { core.await.expect("the store works") });
         let password_hash = hash_password::<Tokio>(PASSWORD);
         handle.submit(Command::SetUser { name: "admin".into(), password_hash }).await.expect("a user");
+        let parts = (handle.clone(), member.clone());
         let router = router::<Tokio>(handle, member, ApiConfig::default()).expect("a router");
-        let mut server = TestServer { router, cookie: String::new(), _directory: directory };
+        let mut server = TestServer { router, parts, cookie: String::new(), _directory: directory };
         let answer = server.send(Method::POST, "/ws.v1/login", &format!("username=admin&password={PASSWORD}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         // The whole header, attributes and all, as one client sends it back.
@@ -98,6 +101,22 @@ impl TestServer {
 fn uuids(list: &Value) -> Vec<String> {
     let results = list["results"].as_array().expect("results");
     results.iter().map(|object| object["uuid"].as_str().expect("a uuid").to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_session_is_one_on_every_controller_until_it_is_ended_on_any() {
+    let here = TestServer::new().await;
+    let (handle, member) = here.parts.clone();
+    let router = router::<Tokio>(handle.clone(), member.clone(), ApiConfig::default()).expect("a router");
+    let there = TestServer {
+        router,
+        parts: (handle, member),
+        cookie: here.cookie.clone(),
+        _directory: tempfile::tempdir().expect("made"),
+    };
+    assert_eq!(there.send(Method::GET, "/ws.v1/lswitch", "").await.status, StatusCode::OK);
+    assert_eq!(there.send(Method::GET, "/ws.v1/logout", "").await.status, StatusCode::OK);
+    assert_eq!(here.send(Method::GET, "/ws.v1/lswitch", "").await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

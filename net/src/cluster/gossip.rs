@@ -11,7 +11,7 @@ use openraft::impls::BasicNode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 /// So long a member that has nothing to tell waits for news before it says so.
 pub(super) const NEWS_MAX: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const PAUSE_AFTER_NONE: Duration = Duration::from_millis(500);
 impl<R: Runtime> Member<R> {
     /// Listens to all other members, whoever they are, for as long as this one lives.
     pub(super) async fn listen(self) {
-        let mut listening: BTreeMap<MemberId, (SocketAddr, watch::Sender<()>)> = BTreeMap::new();
+        let mut listening: BTreeMap<MemberId, (SocketAddr, oneshot::Sender<()>)> = BTreeMap::new();
         loop {
             let others = {
                 let known: BTreeMap<MemberId, SocketAddr> =
@@ -47,7 +47,7 @@ impl<R: Runtime> Member<R> {
             listening.retain(|member, (at, _)| others.get(member) == Some(at));
             for (member, at) in others {
                 listening.entry(member).or_insert_with(|| {
-                    let (sender, receiver) = watch::channel(());
+                    let (sender, receiver) = oneshot::channel();
                     R::spawn("gossip", self.clone().listen_to(member, at, receiver));
                     (at, sender)
                 });
@@ -55,7 +55,7 @@ impl<R: Runtime> Member<R> {
         }
     }
 
-    async fn listen_to(self, member: MemberId, at: SocketAddr, mut wanted: watch::Receiver<()>) {
+    async fn listen_to(self, member: MemberId, at: SocketAddr, mut wanted: oneshot::Receiver<()>) {
         let node = BasicNode { addr: at.to_string() };
         let mut peer = Peer::<R>::new(self.own.clone(), member, &node);
         let (mut heard, mut is_lost, mut replaced) = (Heard::default(), false, 0);
@@ -67,7 +67,7 @@ impl<R: Runtime> Member<R> {
             let asked = peer.ask(Ask::Listen(heard), ANSWER_MAX);
             let said = tokio::select! {
                 biased;
-                _ = wanted.changed() => return,
+                _ = &mut wanted => return,
                 said = asked => said,
             };
             let pause = match said {
@@ -92,7 +92,7 @@ impl<R: Runtime> Member<R> {
             };
             tokio::select! {
                 biased;
-                _ = wanted.changed() => return,
+                _ = &mut wanted => return,
                 () = R::sleep(pause) => {}
             }
         }

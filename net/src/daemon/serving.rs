@@ -135,7 +135,6 @@ pub async fn serve<R: Runtime>(
         server: serving.server.to_string(),
         node_uuid: serving.node_uuid,
         listen_addr: format!("{scheme}:{api_at}"),
-        ..ApiConfig::default()
     };
     let router = api::router::<R>(handle.clone(), member.clone(), api_config)?;
     let credentials = serving.encrypted.as_ref().map(|encrypted| encrypted.credentials);

@@ -22,9 +22,11 @@ use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use selvedge_core::nib::{Command, SessionCommand, SessionRecord};
 use sessions::{SessionId, Sessions};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, UNIX_EPOCH};
 use throttle::Throttle;
 use tokio::sync::Semaphore;
 
@@ -100,12 +102,31 @@ impl<R: Runtime> Auth<R> {
 
     /// The user of the first cookie that names a living session. A session ends when the password changes.
     fn session_user(&self, headers: &HeaderMap) -> Option<String> {
-        let now = R::now();
-        session_ids(headers).find_map(|id| {
-            let session = lock(&self.sessions).used(now, id)?;
-            let current = self.hash_of(&session.user).is_some_and(|hash| hash == session.password_hash);
-            current.then_some(session.user)
-        })
+        session_ids(headers).find_map(|id| self.user_of(id))
+    }
+
+    fn user_of(&self, id: SessionId) -> Option<String> {
+        let digest = id.digest();
+        let record = self.handle.read(|state| state.nib.session(&digest).cloned())?;
+        if self.hash_of(&record.user)? != record.password_hash {
+            return None;
+        }
+        let (now, wall) = (R::now(), unix::<R>());
+        let mut sessions = lock(&self.sessions);
+        match sessions.used(now, id) {
+            Some(false) => {}
+            Some(true) => {
+                let (handle, used) = (self.handle.clone(), SessionCommand::Use { digest, now: wall });
+                // That it was not told is no harm: it may be told again.
+                R::spawn("session", async move { _ = handle.submit(Command::Session(used)).await });
+            }
+            // It was used on another controller, or before this one started.
+            None if Duration::from_secs(wall.saturating_sub(record.used)) < sessions::IDLE_MAX => {
+                sessions.open(now, id)
+            }
+            None => return None,
+        }
+        Some(record.user)
     }
 
     async fn sender(&self, headers: &HeaderMap) -> Result<Authenticated, ApiError> {
@@ -140,17 +161,34 @@ pub(super) async fn login<R: Runtime>(State(api): State<Arc<Api<R>>>, request: R
     let (user, password) = form(request).await?;
     let password_hash = api.auth.check(&user, password, false).await?;
     let id = SessionId::draw::<R>();
-    lock(&api.auth.sessions).open(R::now(), id, sessions::Session { user, password_hash });
+    let record = SessionRecord { user, password_hash, used: unix::<R>() };
+    let open = SessionCommand::Open { digest: id.digest(), record };
+    api.handle.submit(Command::Session(open)).await?;
+    lock(&api.auth.sessions).open(R::now(), id);
     let cookie = format!("{COOKIE}{id}; Path=/; secure");
     let cookie = HeaderValue::from_str(&cookie).expect("hex digits are lawful in a header");
     Ok(([(header::SET_COOKIE, cookie)], "Successful Authentication.\n").into_response())
 }
 
 /// `GET /ws.v1/logout`: ends the session.
-pub(super) async fn logout<R: Runtime>(State(api): State<Arc<Api<R>>>, headers: HeaderMap) -> Response {
-    let mut sessions = lock(&api.auth.sessions);
-    session_ids(&headers).for_each(|id| sessions.close(id));
-    "Logged out.\n".into_response()
+pub(super) async fn logout<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let ids: Vec<SessionId> = session_ids(&headers).collect();
+    for id in ids {
+        lock(&api.auth.sessions).close(id);
+        let digest = id.digest();
+        if api.handle.read(|state| state.nib.session(&digest).is_some()) {
+            api.handle.submit(Command::Session(SessionCommand::Close { digest })).await?;
+        }
+    }
+    Ok("Logged out.\n".into_response())
+}
+
+/// Seconds of Unix time.
+fn unix<R: Runtime>() -> u64 {
+    R::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// User and password of a login form, whatever its `Content-Type` says.

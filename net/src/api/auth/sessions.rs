@@ -1,6 +1,8 @@
-//! Who is logged in, in memory: a restart logs everyone out. No clock of its own; [`Sessions`] is told the time.
+//! Which sessions were used here lately. Whether a session is one at all the NIB says, on every controller; how long it has
+//! been idle is known here to the second, and there to some minutes. No clock of its own; [`Sessions`] is told the time.
 
 use crate::runtime::{Moment, Runtime};
+use crate::tls::Fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +10,9 @@ use std::time::Duration;
 /// A session ends after this long without a request.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// Most sessions; the one that was idle longest makes room.
-pub(super) const SESSIONS_MAX: usize = 10_000;
+pub(super) const SESSIONS_MAX: usize = selvedge_core::nib::SESSIONS_MAX;
+/// The NIB is told again that a session is used after this.
+const TELL_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// What names a session: 128 random bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,31 +35,36 @@ impl SessionId {
     }
 }
 
+impl SessionId {
+    /// By which the NIB knows it: who reads that cannot show it.
+    pub(super) fn digest(self) -> String {
+        Fingerprint::of(&self.0.to_be_bytes()).to_string()
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
 }
 
-/// What is remembered of a login.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    /// Who logged in.
-    pub user: String,
-    /// The hash that the password was checked against.
-    pub password_hash: String,
+/// When a session was used, and when the NIB was told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Used {
+    last: Moment,
+    told: Moment,
 }
 
-/// The living sessions.
+/// The sessions that were used here.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_id: BTreeMap<SessionId, (Moment, Session)>,
+    by_id: BTreeMap<SessionId, Used>,
     by_last_use: BTreeSet<(Moment, SessionId)>,
 }
 
 impl Sessions {
-    /// Someone logged in.
-    pub(super) fn open(&mut self, now: Moment, id: SessionId, session: Session) {
+    /// One is used here that is not known here: somebody logged in, or was used on another controller.
+    pub(super) fn open(&mut self, now: Moment, id: SessionId) {
         self.expire(now);
         self.close(id);
         while self.by_id.len() >= SESSIONS_MAX {
@@ -63,23 +72,27 @@ impl Sessions {
             self.close(idlest);
         }
         self.by_last_use.insert((now, id));
-        self.by_id.insert(id, (now, session));
+        self.by_id.insert(id, Used { last: now, told: now });
     }
 
-    /// The session of a request, which keeps it alive.
-    pub(super) fn used(&mut self, now: Moment, id: SessionId) -> Option<Session> {
+    /// A request keeps a session alive, if it is known here; whether the NIB is to be told.
+    pub(super) fn used(&mut self, now: Moment, id: SessionId) -> Option<bool> {
         self.expire(now);
-        let (last_use, session) = self.by_id.get_mut(&id)?;
-        self.by_last_use.remove(&(*last_use, id));
+        let used = self.by_id.get_mut(&id)?;
+        self.by_last_use.remove(&(used.last, id));
         self.by_last_use.insert((now, id));
-        *last_use = now;
-        Some(session.clone())
+        used.last = now;
+        let is_due = now.saturating_sub(used.told) >= TELL_EVERY;
+        if is_due {
+            used.told = now;
+        }
+        Some(is_due)
     }
 
     /// Someone logged out.
     pub(super) fn close(&mut self, id: SessionId) {
-        if let Some((last_use, _)) = self.by_id.remove(&id) {
-            self.by_last_use.remove(&(last_use, id));
+        if let Some(used) = self.by_id.remove(&id) {
+            self.by_last_use.remove(&(used.last, id));
         }
     }
 
@@ -97,10 +110,6 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    fn session(user: &str) -> Session {
-        Session { user: user.into(), password_hash: String::new() }
-    }
-
     fn at(seconds: u64) -> Moment {
         Duration::from_secs(seconds)
     }
@@ -108,9 +117,11 @@ mod tests {
     #[test]
     fn use_keeps_a_session_alive_and_idleness_ends_it() {
         let mut sessions = Sessions::default();
-        sessions.open(at(0), SessionId(1), session("a"));
-        assert_eq!(sessions.used(at(1_799), SessionId(1)), Some(session("a")));
-        assert_eq!(sessions.used(at(3_598), SessionId(1)), Some(session("a")));
+        sessions.open(at(0), SessionId(1));
+        assert_eq!(sessions.used(at(299), SessionId(1)), Some(false));
+        assert_eq!(sessions.used(at(1_799), SessionId(1)), Some(true), "the NIB is to be told");
+        assert_eq!(sessions.used(at(1_800), SessionId(1)), Some(false));
+        assert_eq!(sessions.used(at(3_598), SessionId(1)), Some(true));
         assert_eq!(sessions.used(at(3_598 + 1_800), SessionId(1)), None);
         assert!(sessions.by_id.is_empty() && sessions.by_last_use.is_empty());
     }
@@ -119,10 +130,10 @@ mod tests {
     fn the_idlest_makes_room() {
         let mut sessions = Sessions::default();
         for n in 0..SESSIONS_MAX as u128 {
-            sessions.open(at(1), SessionId(n), session("a"));
+            sessions.open(at(1), SessionId(n));
         }
         sessions.used(at(2), SessionId(0));
-        sessions.open(at(3), SessionId(u128::MAX), session("b"));
+        sessions.open(at(3), SessionId(u128::MAX));
         assert_eq!(sessions.by_id.len(), SESSIONS_MAX);
         assert!(sessions.used(at(4), SessionId(0)).is_some());
         assert_eq!(sessions.used(at(4), SessionId(1)), None, "the idlest");
