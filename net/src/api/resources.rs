@@ -8,13 +8,14 @@ use super::error::ApiError;
 use super::kinds::{Below, KINDS, Row, Under, View, row};
 use super::listing;
 use super::query::{ListQuery, Shown, pairs};
-use super::{Api, attachment, certificate, json};
+use super::{Api, Authenticated, attachment, certificate, json};
 use crate::controller::SubmitError;
 use crate::runtime::Runtime;
+use crate::tls::Fingerprint;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawPathParams, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use selvedge_core::nib::{Command, Object, Refusal};
@@ -39,8 +40,8 @@ pub(super) fn routes<R: Runtime>() -> Router<Arc<Api<R>>> {
 
 fn collection<R: Runtime>(row: &'static Row) -> MethodRouter<Arc<Api<R>>> {
     get(async move |State(api): State<Arc<Api<R>>>, path: Target, uri: Uri| list(&api, row, &path, &uri)).post(
-        async move |State(api): State<Arc<Api<R>>>, path: Target, body: Body| {
-            create(&api, row, &path, json::body(body).await?).await
+        async move |State(api): State<Arc<Api<R>>>, path: Target, once: Once, body: Body| {
+            create(&api, row, &path, &once, json::body(body).await?).await
         },
     )
 }
@@ -135,10 +136,43 @@ fn statistic<R: Runtime>(api: &Api<R>, row: &Row, target: &Target) -> Result<Res
     Err(ApiError::NotImplemented(format!("counters of {}s are not collected", row.kind)))
 }
 
+/// What makes a request that is sent again the same request: `Idempotency-Key`, a word of the client's, on a request by the same
+/// user, to the same place, with the same body (draft-ietf-httpapi-idempotency-key-header). A client that did not hear
+/// what became of it sends it again, to whichever controller.
+struct Once(Option<[String; 3]>);
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest key.
+const KEY_MAX: usize = 255;
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Once {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Once, ApiError> {
+        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(Once(None)) };
+        let key = value.to_str().ok().filter(|key| (1..=KEY_MAX).contains(&key.len()));
+        let key = key.ok_or_else(|| {
+            ApiError::Invalid(format!("{IDEMPOTENCY_KEY}: it must be 1 to {KEY_MAX} characters of ASCII"))
+        })?;
+        let user = parts.extensions.get::<Authenticated>().map_or_else(String::new, |sender| sender.user.clone());
+        Ok(Once(Some([user, parts.uri.path().to_string(), key.to_string()])))
+    }
+}
+
+impl Once {
+    /// The name of what the request makes: the same for the same request.
+    fn name(&self, body: &Map<String, Value>) -> Option<Uuid> {
+        let [user, path, key] = self.0.as_ref()?;
+        let said = serde_json::json!([user, path, key, body]).to_string();
+        Some(uuid::Builder::from_custom_bytes(Fingerprint::of(said.as_bytes()).head()).into_uuid())
+    }
+}
+
 async fn create<R: Runtime>(
     api: &Api<R>,
     row: &Row,
     target: &Target,
+    once: &Once,
     body: Map<String, Value>,
 ) -> Result<Response, ApiError> {
     let parent = match (target.under(row)?, row.parent) {
@@ -148,9 +182,14 @@ async fn create<R: Runtime>(
         }
         _ => None,
     };
+    let name = once.name(&body);
     let object = read_object(row, body, parent)?;
-    let uuid = draw_uuid::<R>();
-    api.handle.submit(Command::Create { uuid, object }).await?;
+    let uuid = name.unwrap_or_else(draw_uuid::<R>);
+    match api.handle.submit(Command::Create { uuid, object }).await {
+        // It was carried out when it was sent before.
+        Err(SubmitError::Refused(Refusal::Exists { .. })) if name.is_some() => {}
+        outcome => _ = outcome?,
+    }
     whole(api, row, uuid, StatusCode::CREATED)
 }
 

@@ -89,13 +89,14 @@ pub(super) async fn started<R: Runtime>(
     Ok(next.run(request).await)
 }
 
-/// Holds back a request that reads until this controller has everything that any of the cluster had told before.
+/// Holds back a request until this controller has everything that any of the cluster had told before: what it reads, and what
+/// it builds upon, is that.
 pub(super) async fn linearizable<R: Runtime>(
     State(api): State<Arc<Api<R>>>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if request.method() == Method::GET && api.member.has_others() {
+    if api.member.has_others() {
         api.member.catch_up(R::now() + CATCH_UP_MAX).await.map_err(ApiError::Cluster)?;
     }
     Ok(next.run(request).await)

@@ -104,6 +104,25 @@ fn uuids(list: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_again_makes_nothing_new() {
+    let server = TestServer::new().await;
+    let post = async |path: &str, body: &str, key: &str| {
+        let headers = [("cookie", server.cookie.as_str()), ("idempotency-key", key)];
+        let answer = server.send_with(Method::POST, path, body, &headers).await;
+        (answer.status, answer.json()["uuid"].as_str().unwrap_or_default().to_string())
+    };
+    let path = "/ws.v1/lswitch";
+    let first = post(path, r#"{"display_name": "a"}"#, "k1").await;
+    assert_eq!(first.0, StatusCode::CREATED);
+    assert_eq!(post(path, r#"{"display_name":"a"}"#, "k1").await, first);
+    assert_ne!(post(path, r#"{"display_name": "a"}"#, "k2").await.1, first.1);
+    assert_ne!(post(path, r#"{"display_name": "b"}"#, "k1").await.1, first.1, "it is another request");
+    assert_eq!(post("/ws.v1/transport-zone", r#"{"display_name": "a"}"#, "k1").await.0, StatusCode::CREATED);
+    assert_eq!(server.send(Method::GET, path, "").await.json()["result_count"], 3);
+    assert_eq!(post(path, "{}", &"k".repeat(256)).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn a_session_is_one_on_every_controller_until_it_is_ended_on_any() {
     let here = TestServer::new().await;
     let (handle, member) = here.parts.clone();

@@ -22,11 +22,11 @@ const FEW: usize = 4;
 #[derive(Default)]
 struct Ledger {
     acknowledged: BTreeSet<String>,
-    refused: BTreeSet<String>,
-    unknown: BTreeSet<String>,
+    /// How often one had to be sent again, since nobody said what became of it.
+    again: usize,
 }
 
-/// Writes to one controller after the other, for as long as it lives.
+/// Writes to one controller after the other. What has no clear answer is sent again, to the next, as the same request.
 struct Load {
     stop: Arc<AtomicBool>,
     ledger: Arc<Mutex<Ledger>>,
@@ -39,11 +39,10 @@ impl Load {
         let (stopped, entries) = (stop.clone(), ledger.clone());
         let thread = std::thread::spawn(move || {
             let mut sessions: Vec<Option<Api>> = controllers.iter().map(|_| None).collect();
-            for n in 0.. {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let at = (n + number) % controllers.len();
+            let (mut n, mut turn) = (0, number);
+            while !stopped.load(Ordering::Relaxed) {
+                turn += 1;
+                let at = turn % controllers.len();
                 let (address, directory) = &controllers[at];
                 if sessions[at].is_none() {
                     sessions[at] = Api::connect(address, directory).ok();
@@ -52,18 +51,19 @@ impl Load {
                 let Some(api) = &sessions[at] else { continue };
                 let name = format!("load-{number}-{n}");
                 let body = json!({ "display_name": name, "transport_zones": [] });
-                let answer = api.request(Method::POST, "/ws.v1/lswitch", Some(&body));
+                let answer = api.post_again("/ws.v1/lswitch", &body, &name);
                 let mut ledger = entries.lock().expect("no holder panics");
                 match answer.map(|answer| answer.status) {
-                    Ok(201) => ledger.acknowledged.insert(name),
-                    // It says that nobody leads, and that nothing was done.
-                    Ok(503) => ledger.refused.insert(name),
-                    Ok(_) => ledger.unknown.insert(name),
+                    Ok(201) => {
+                        ledger.acknowledged.insert(name);
+                        n += 1;
+                    }
+                    Ok(_) => ledger.again += 1,
                     Err(_) => {
                         sessions[at] = None;
-                        ledger.unknown.insert(name)
+                        ledger.again += 1;
                     }
-                };
+                }
                 drop(ledger);
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -199,7 +199,7 @@ fn controllers_are_killed_under_load_and_nothing_is_lost() -> Outcome<()> {
     Ok(())
 }
 
-/// What was promised is there, once; what was refused is not.
+/// What was promised is there, and once, however often it was asked for.
 fn judge(world: &RealWorld, ledgers: &[Ledger]) -> Outcome<()> {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let mut cursor = String::new();
@@ -213,21 +213,11 @@ fn judge(world: &RealWorld, ledgers: &[Ledger]) -> Outcome<()> {
             None => break,
         }
     }
-    let count = |of: fn(&Ledger) -> &BTreeSet<String>| ledgers.iter().map(|ledger| of(ledger).len()).sum::<usize>();
-    let unknown = ledgers.iter().flat_map(|ledger| &ledger.unknown);
-    println!(
-        "writes: {} acknowledged, {} refused, {} of unknown outcome ({} of them done)",
-        count(|ledger| &ledger.acknowledged),
-        count(|ledger| &ledger.refused),
-        count(|ledger| &ledger.unknown),
-        unknown.filter(|name| found.contains_key(*name)).count(),
-    );
-    let all = |of: fn(&Ledger) -> &BTreeSet<String>| ledgers.iter().flat_map(of).collect::<Vec<_>>();
-    let lost: Vec<&String> =
-        all(|ledger| &ledger.acknowledged).into_iter().filter(|name| !found.contains_key(*name)).collect();
-    let undead: Vec<&String> =
-        all(|ledger| &ledger.refused).into_iter().filter(|name| found.contains_key(*name)).collect();
+    let acknowledged: Vec<&String> = ledgers.iter().flat_map(|ledger| &ledger.acknowledged).collect();
+    let again: usize = ledgers.iter().map(|ledger| ledger.again).sum();
+    println!("writes: {} acknowledged; {again} times one had to be sent again", acknowledged.len());
+    let lost: Vec<&&String> = acknowledged.iter().filter(|name| !found.contains_key(**name)).collect();
     let doubled: Vec<&String> = found.iter().filter(|(_, times)| **times > 1).map(|(name, _)| name).collect();
-    assert!(lost.is_empty() && undead.is_empty() && doubled.is_empty(), "{lost:?} {undead:?} {doubled:?}");
+    assert!(lost.is_empty() && doubled.is_empty(), "lost: {lost:?}; doubled: {doubled:?}");
     Ok(())
 }

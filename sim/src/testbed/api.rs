@@ -115,6 +115,24 @@ impl Api {
         self.send(&method, path, body)
     }
 
+    /// Makes something by a request that may have been sent before, here or to another controller.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub fn post_again(&self, path: &str, body: &Value, key: &str) -> Result<Answer> {
+        let what = format!("POST {path}");
+        let send = || {
+            let request = Request::post(self.url(path)).header("Content-Type", "application/json");
+            self.exchange(request.header("Idempotency-Key", key).body(body.to_string()), &what)
+        };
+        let answer = send()?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        self.login()?;
+        send()
+    }
+
     fn succeed(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let answer = self.request(method.clone(), path, body)?;
         if (200..300).contains(&answer.status) {
