@@ -7,13 +7,19 @@ use crate::runtime::{Accepted, Listener, Runtime};
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
 use selvedge_core::nib::{ClusterCommand, Command};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::{Accept, TlsAcceptor};
 
 /// After a connection could not be accepted, the next is tried then.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// So long somebody who has proved nothing may take to say what it wants.
+const STRANGER_MAX: Duration = Duration::from_secs(10);
+/// Most connections in a TLS handshake, or of those that have proved nothing.
+const STRANGERS_MAX: usize = 64;
 /// Longest TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -29,28 +35,18 @@ enum Proved {
 impl<R: Runtime> Member<R> {
     /// Answers other members, for as long as they are accepted.
     pub async fn serve(self, mut listener: R::Listener) {
+        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
         loop {
             match listener.accept().await {
-                Ok(Accepted { stream, peer, .. }) => {
-                    let member = self.clone();
-                    R::spawn("member", async move {
-                        let Some(mutual) = member.mutual.clone() else {
-                            return member.converse(stream, Proved::Member).await;
-                        };
+                Ok(Accepted { stream, peer, .. }) => match &self.mutual {
+                    None => R::spawn("member", self.clone().converse(stream, Proved::Member)),
+                    Some(mutual) => {
+                        // More of them wait to be accepted; members wait with them, and that ends.
+                        let slot = strangers.clone().acquire_owned().await.expect("the semaphore is never closed");
                         let accepting = TlsAcceptor::from(mutual.server.clone()).accept(stream);
-                        match R::before(R::now() + HANDSHAKE_MAX, accepting).await {
-                            Some(Ok(stream)) => {
-                                let proved = match stream.get_ref().1.peer_certificates() {
-                                    Some(_) => Proved::Member,
-                                    None => Proved::Nothing,
-                                };
-                                member.converse(stream, proved).await;
-                            }
-                            Some(Err(error)) => tracing::warn!(%peer, %error, "who is no controller was turned away"),
-                            None => tracing::debug!(%peer, "a TLS handshake between controllers took too long"),
-                        }
-                    });
-                }
+                        R::spawn("member", self.clone().welcome(accepting, peer, slot));
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a member's connection was not accepted");
                     R::sleep(ACCEPT_AGAIN).await;
@@ -59,10 +55,32 @@ impl<R: Runtime> Member<R> {
         }
     }
 
+    /// Finds out who connected, and talks to it.
+    async fn welcome(self, accepting: Accept<R::Stream>, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        match R::before(R::now() + HANDSHAKE_MAX, accepting).await {
+            Some(Ok(stream)) if stream.get_ref().1.peer_certificates().is_some() => {
+                drop(slot);
+                self.converse(stream, Proved::Member).await;
+            }
+            Some(Ok(stream)) => {
+                self.converse(stream, Proved::Nothing).await;
+                drop(slot);
+            }
+            Some(Err(error)) => tracing::warn!(%peer, %error, "who is no controller was turned away"),
+            None => tracing::debug!(%peer, "a TLS handshake between controllers took too long"),
+        }
+    }
+
     async fn converse(self, mut stream: impl AsyncRead + AsyncWrite + Unpin + Send, proved: Proved) {
         loop {
+            let read = async {
+                match proved {
+                    Proved::Member => Some(wire::read::<Envelope<R>>(&mut stream).await),
+                    Proved::Nothing => R::before(R::now() + STRANGER_MAX, wire::read_application(&mut stream)).await,
+                }
+            };
             // That a connection ends is no news.
-            let Ok(envelope) = wire::read::<Envelope<R>>(&mut stream).await else { return };
+            let Some(Ok(envelope)) = read.await else { return };
             let said = self.answer(envelope, proved).await;
             if wire::write(&mut stream, &said).await.is_err() {
                 return;

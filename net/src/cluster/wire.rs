@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 /// Longest message, in bytes: a snapshot of a large network fits.
 const MESSAGE_MAX: u32 = 1 << 30;
+/// Longest message of one that has not proved to be a member: an application fits.
+const APPLICATION_MAX: u32 = 16 * 1024;
 /// So much is read at a time: a peer is believed as far as it has sent.
 const CHUNK: usize = 64 * 1024;
 
@@ -164,16 +166,28 @@ pub async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serial
     stream.flush().await
 }
 
-/// Reads a message.
+/// Reads a message of a member.
 ///
 /// # Errors
 /// If the stream fails or ends, or what comes is no message.
 pub async fn read<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    read_up_to(stream, MESSAGE_MAX).await
+}
+
+/// Reads a message of somebody who would be a member.
+///
+/// # Errors
+/// If the stream fails or ends, or what comes is no message, or too long for an application.
+pub async fn read_application<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    read_up_to(stream, APPLICATION_MAX).await
+}
+
+async fn read_up_to<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin), max: u32) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
     let length = u32::from_be_bytes(length);
-    if length > MESSAGE_MAX {
-        let why = format!("a message of {length} bytes was announced, and {MESSAGE_MAX} are the most");
+    if length > max {
+        let why = format!("a message of {length} bytes was announced, and {max} are the most");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     let mut body = Vec::new();
@@ -200,6 +214,9 @@ mod tests {
         near.write_all(&[0xff; 4]).await.expect("room");
         let error = read::<String>(&mut far).await.expect_err("too long").to_string();
         assert!(error.contains("4294967295 bytes"), "{error}");
+        near.write_all(&[0, 0, 0x40, 1]).await.expect("room");
+        let error = read_application::<String>(&mut far).await.expect_err("too long").to_string();
+        assert!(error.contains("16385 bytes"), "{error}");
         near.write_all(&[0, 0, 0, 2, b'{', b'{']).await.expect("room");
         assert!(read::<String>(&mut far).await.is_err());
         near.write_all(&[0, 0, 0, 9, b'"']).await.expect("room");
