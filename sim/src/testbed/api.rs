@@ -107,12 +107,7 @@ impl Api {
     /// # Errors
     /// If no answer comes.
     pub fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let answer = self.send(&method, path, body)?;
-        if answer.status != 401 {
-            return Ok(answer);
-        }
-        self.login()?;
-        self.send(&method, path, body)
+        self.logged_in(|| self.send(&method, path, body))
     }
 
     /// Makes something by a request that may have been sent before, here or to another controller.
@@ -125,6 +120,11 @@ impl Api {
             let request = Request::post(self.url(path)).header("Content-Type", "application/json");
             self.exchange(request.header("Idempotency-Key", key).body(body.to_string()), &what)
         };
+        self.logged_in(send)
+    }
+
+    /// Sends a request, once more if the session was lost.
+    fn logged_in(&self, send: impl Fn() -> Result<Answer>) -> Result<Answer> {
         let answer = send()?;
         if answer.status != 401 {
             return Ok(answer);

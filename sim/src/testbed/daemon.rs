@@ -170,9 +170,7 @@ impl Daemon {
         fs::create_dir_all(directory).doing(|| format!("creating {}", directory.display()))?;
         let mut join = command(&self.binary.display().to_string(), &["cluster", "join", token, "--cluster", &cluster]);
         run(join.arg("--data-dir").arg(directory))?;
-        let password = "admin-password";
-        let doing = || format!("copying {password} to {}", directory.display());
-        fs::copy(self.directory.join(password), directory.join(password)).doing(doing)?;
+        self.share_password(directory)?;
         Self::start_at(directory, ports)
     }
 
@@ -249,11 +247,16 @@ impl Daemon {
     pub fn restore(&mut self, backup: &Path, directory: &Path) -> Result<()> {
         let mut restore = command(&self.binary.display().to_string(), &["restore"]);
         run(restore.arg(backup).arg("--data-dir").arg(directory))?;
-        let password = "admin-password";
-        let doing = || format!("copying {password} to {}", directory.display());
-        fs::copy(self.directory.join(password), directory.join(password)).doing(doing)?;
+        self.share_password(directory)?;
         directory.clone_into(&mut self.directory);
         self.restart()
+    }
+
+    /// Puts the users' password where one looks for it who uses another controller of the cluster.
+    fn share_password(&self, directory: &Path) -> Result<()> {
+        let password = "admin-password";
+        let doing = || format!("copying {password} to {}", directory.display());
+        fs::copy(self.directory.join(password), directory.join(password)).doing(doing).map(drop)
     }
 
     /// Its resident memory, in KiB.
