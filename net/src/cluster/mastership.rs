@@ -137,37 +137,12 @@ pub fn loads(nib: &Nib) -> BTreeMap<MemberId, (usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::{apply, members, nib, node};
     use super::*;
-    use selvedge_core::nib::{ClusterCommand, Command, Invitation, Object, Southbound};
-    use std::net::SocketAddr;
-
-    /// Controllers 1 to `members`, and nodes that nobody owns yet.
-    fn nib(members: u64, nodes: u128) -> Nib {
-        let mut nib = Nib::default();
-        let address = |n: u64| SocketAddr::from(([192, 0, 2, n as u8], 7440));
-        let uuid = |n: u64| Uuid::from_u128(n.into());
-        let southbound = Southbound::default();
-        apply(&mut nib, ClusterCommand::Enter { member: MemberId(1), uuid: uuid(1), address: address(1), southbound });
-        for n in 2..=members {
-            let invitation = Invitation { secret: String::new(), until: 9, replaces: None };
-            apply(&mut nib, ClusterCommand::Invite { uuid: uuid(n), invitation, now: 0 });
-            let (invitation, secret) = (uuid(n), String::new());
-            apply(&mut nib, ClusterCommand::Admit { uuid: uuid(n), address: address(n), invitation, secret, now: 0 });
-        }
-        for n in 0..nodes {
-            let object = Object::TransportNode(serde_json::from_str("{}").expect("defaults"));
-            nib.apply(&Command::Create { uuid: Uuid::from_u128(1_000 + n), object }).expect("lawful");
-        }
-        nib
-    }
-
-    fn apply(nib: &mut Nib, command: ClusterCommand) {
-        nib.apply(&Command::Cluster(command)).expect("lawful");
-    }
+    use selvedge_core::nib::ClusterCommand;
 
     fn fit(alive: &[u64], settled: &[u64]) -> Fit {
-        let set = |ids: &[u64]| ids.iter().copied().map(MemberId).collect();
-        Fit { alive: set(alive), settled: set(settled) }
+        Fit { alive: members(alive), settled: members(settled) }
     }
 
     /// Assigns until nothing changes; how many changed hands.
@@ -217,7 +192,7 @@ mod tests {
         let both = fit(&[1, 2], &[1, 2]);
         let owners = |assignments: Vec<Assignment>| assignments.iter().map(|one| one.owner.0).collect::<BTreeSet<_>>();
         assert_eq!(owners(assign(&nib, &both, |_, _| false)), BTreeSet::from([1]), "it only stands by");
-        let one = Uuid::from_u128(1_002);
+        let one = node(2);
         let moved = assign(&nib, &both, |member, node| member == MemberId(2) && node == one);
         let moved: Vec<Uuid> = moved.iter().filter(|node| node.owner == MemberId(2)).map(|node| node.node).collect();
         assert_eq!(moved, [one]);

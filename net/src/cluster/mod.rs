@@ -40,6 +40,8 @@
 //! | [`wire`] | what members say to each other |
 //! | [`runtime`] | openraft on any runtime |
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod gossip;
 pub mod join;
 pub mod log;

@@ -138,7 +138,7 @@ impl<R: Runtime> Member<R> {
                 Some(view) => {
                     self.take_step(&view).await;
                     let fit = vigil.look(R::now(), &view);
-                    let now = self.handle.read(|state| (state.nib.revision(), state.told()));
+                    let now = self.handle.read(|state| (state.nib.revision(), state.news()));
                     // Nothing is to be done where nothing has happened.
                     if vigil.in_order != Some((now, fit.clone())) && !self.share_out(&fit).await {
                         vigil.in_order = Some((now, fit));
@@ -243,37 +243,14 @@ impl<R: Runtime> Member<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::FIRST_MEMBER;
+    use super::super::fixture::{address, apply, members as set, nib};
     use super::*;
-    use selvedge_core::nib::{Invitation, Nib, Southbound};
-    use std::net::SocketAddr;
-    use uuid::Uuid;
-
-    fn address(n: u64) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, n as u8], 7440))
-    }
 
     /// A cluster whose members came one after the other, but for those that were dismissed.
     fn wanted(last: u64, dismissed: &[u64]) -> Cluster {
-        let mut nib = Nib::default();
-        let mut apply = |command| nib.apply(&Command::Cluster(command)).map(drop).expect("lawful");
-        let uuid = |n: u64| Uuid::from_u128(n.into());
-        let southbound = Southbound::default();
-        apply(ClusterCommand::Enter { member: FIRST_MEMBER, uuid: uuid(1), address: address(1), southbound });
-        for n in 2..=last {
-            let invitation = Invitation { secret: String::new(), until: 9, replaces: None };
-            apply(ClusterCommand::Invite { uuid: uuid(n), invitation, now: 0 });
-            let secret = String::new();
-            apply(ClusterCommand::Admit { uuid: uuid(n), address: address(n), invitation: uuid(n), secret, now: 0 });
-        }
-        for n in dismissed {
-            apply(ClusterCommand::Dismiss { member: MemberId(*n) });
-        }
+        let mut nib = nib(last, 0);
+        dismissed.iter().for_each(|n| apply(&mut nib, ClusterCommand::Dismiss { member: MemberId(*n) }));
         nib.cluster().clone()
-    }
-
-    fn set(ids: &[u64]) -> BTreeSet<MemberId> {
-        ids.iter().copied().map(MemberId).collect()
     }
 
     fn nodes(ids: &[u64]) -> BTreeMap<MemberId, BasicNode> {

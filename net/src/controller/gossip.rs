@@ -91,7 +91,7 @@ impl State {
     }
 
     /// How often there was news of which member has which connections, or of this one's nodes.
-    pub fn told(&self) -> u64 {
+    pub fn news(&self) -> u64 {
         self.changes.last + self.changes.heard
     }
 
@@ -166,25 +166,12 @@ impl State {
 mod tests {
     use super::super::Progress;
     use super::*;
-    use selvedge_core::nib::{Assignment, ClusterCommand, Command, Invitation, Object, Southbound};
-
-    const NODE: Uuid = Uuid::from_u128(70);
+    use crate::cluster::fixture;
+    use selvedge_core::nib::{Assignment, ClusterCommand, Command};
 
     /// Controllers 1 and 2 of a cluster, with a node.
     fn two() -> (State, State) {
-        let address = |n: u8| std::net::SocketAddr::from(([192, 0, 2, n], 7440));
-        let (uuid, secret) = (Uuid::from_u128(2), String::new());
-        let invitation = Invitation { secret: String::new(), until: 9, replaces: None };
-        let southbound = Southbound::default();
-        let commands = [
-            Command::Cluster(ClusterCommand::Enter { member: MemberId(1), uuid, address: address(1), southbound }),
-            Command::Cluster(ClusterCommand::Invite { uuid, invitation, now: 0 }),
-            Command::Cluster(ClusterCommand::Admit { uuid, address: address(2), invitation: uuid, secret, now: 0 }),
-            Command::Create {
-                uuid: NODE,
-                object: Object::TransportNode(serde_json::from_str("{}").expect("defaults")),
-            },
-        ];
+        let commands = fixture::commands(2, 1);
         let start = |n: u64| {
             let changes = Changes::of(Uuid::from_u128(n.into()));
             let mut state = State { own: Some(MemberId(n)), changes, ..State::default() };
@@ -195,22 +182,22 @@ mod tests {
     }
 
     fn assign(state: &mut State, owner: u64) {
-        let assignment = Assignment { node: NODE, owner: MemberId(owner), standby: None };
+        let assignment = Assignment { node: fixture::node(0), owner: MemberId(owner), standby: None };
         let command = Command::Cluster(ClusterCommand::Assign(vec![assignment]));
         state.apply(&command).expect("lawful");
     }
 
     fn version(state: &State) -> Option<&str> {
-        state.nodes[&NODE].report().ovs_version.as_deref()
+        state.nodes[&fixture::node(0)].report().ovs_version.as_deref()
     }
 
     /// The controller sees something of the node, and all that it should hold is confirmed.
     fn see(state: &mut State, version: &str) {
         let now = state.nib.revision();
-        let node = state.nodes.get_mut(&NODE).expect("it is there");
+        let node = state.nodes.get_mut(&fixture::node(0)).expect("it is there");
         node.own.ovs_version = Some(version.to_string());
         node.progress.get_or_insert_default().confirmed(now);
-        state.changes.note(NODE);
+        state.changes.note(fixture::node(0));
     }
 
     #[test]
@@ -227,7 +214,7 @@ mod tests {
         assert_eq!(one.gossip(heard), None);
         assign(&mut two, 1);
         assert_eq!(version(&two), Some("3.1.0"));
-        let progress = |state: &State| state.nodes[&NODE].progress.clone().expect("there is some");
+        let progress = |state: &State| state.nodes[&fixture::node(0)].progress.clone().expect("there is some");
         assert_eq!(progress(&two).realised(two.nib.revision()), Some(two.nib.revision()), "nothing is missing");
         see(&mut two, "seen by one that stands by");
         assert_eq!(version(&two), Some("3.1.0"));
@@ -241,7 +228,7 @@ mod tests {
         assert_eq!(version(&one), Some("seen by one that stands by"));
         one.lose(MemberId(2));
         assert_eq!(version(&one), None);
-        assert!(one.nodes[&NODE].report().problems["controller"].contains("controller 2"));
+        assert!(one.nodes[&fixture::node(0)].report().problems["controller"].contains("controller 2"));
         assert_ne!(progress(&one), Progress::default());
     }
 }
