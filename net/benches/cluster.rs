@@ -71,10 +71,8 @@ impl<F: DiskFile> DiskFile for CountingFile<F> {
 }
 
 fn write() -> Command {
-    let mut name = [0; 16];
-    Tokio::random(&mut name);
     let object = Object::TransportZone(TransportZone { common: Common::default() });
-    Command::Create { uuid: Uuid::from_bytes(name), object }
+    Command::Create { uuid: Tokio::uuid(), object }
 }
 
 /// What one write and sync of a page costs: the median of many.

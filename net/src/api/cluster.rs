@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// So long a backup waits for what the cluster has.
@@ -300,11 +300,7 @@ async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) ->
         let is_formed = |state: &Controller| (!state.nib.cluster().members().is_empty()).then_some(());
         api.handle.wait::<R, _>(R::now() + VIEW_MAX, is_formed).await;
     }
-    let (mut name, mut secret) = ([0; 16], [0; 16]);
-    R::random(&mut name);
-    R::random(&mut secret);
-    let (invitation, secret) = (Uuid::from_bytes(name), Secret(Uuid::from_bytes(secret).simple().to_string()));
-    let now = R::wall().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (invitation, secret, now) = (R::uuid(), Secret(R::uuid().simple().to_string()), R::unix());
     let given = Invitation { secret: secret.digest(), until: now + valid, replaces: wish.replaces.map(MemberId) };
     api.handle.submit(Command::Cluster(ClusterCommand::Invite { uuid: invitation, invitation: given, now })).await?;
     let members = members(&api).into_iter().filter_map(|known| known.address).collect();

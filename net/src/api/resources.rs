@@ -184,19 +184,13 @@ async fn create<R: Runtime>(
     };
     let name = once.name(&body);
     let object = read_object(row, body, parent)?;
-    let uuid = name.unwrap_or_else(draw_uuid::<R>);
+    let uuid = name.unwrap_or_else(R::uuid);
     match api.handle.submit(Command::Create { uuid, object }).await {
         // It was carried out when it was sent before.
         Err(SubmitError::Refused(Refusal::Exists { .. })) if name.is_some() => {}
         outcome => _ = outcome?,
     }
     whole(api, row, uuid, StatusCode::CREATED)
-}
-
-fn draw_uuid<R: Runtime>() -> Uuid {
-    let mut bytes = [0; 16];
-    R::random(&mut bytes);
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
 /// The object as it is now; 404 if it was deleted meanwhile.

@@ -9,7 +9,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use selvedge_core::nib::{ClusterCommand, Command};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::{Accept, TlsAcceptor};
@@ -163,7 +163,7 @@ impl<R: Runtime> Member<R> {
     async fn admit(&self, application: Application) -> Result<MemberId, Denied> {
         let Application { uuid, address, invitation, secret } = application;
         let secret = secret.digest();
-        let now = R::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = R::unix();
         let admit = ClusterCommand::Admit { uuid, address, invitation, secret, now };
         let failed = |error: super::ProposeError| Denied::Failed(error.to_string());
         let answers = self.propose(Batch(vec![Command::Cluster(admit)])).await.map_err(failed)?;

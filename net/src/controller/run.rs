@@ -9,7 +9,6 @@ use crate::store::{Store, StoreError};
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// Most commands that share one entry of the log.
 const BATCH_MAX: usize = 1024;
@@ -55,7 +54,7 @@ pub async fn start<R: Runtime>(
     config: &MemberConfig,
 ) -> Result<Started<R, impl Future<Output = Result<(), CoreError>> + Send + use<R>>, CoreError> {
     let snapshot = store.snapshot()?.unwrap_or_default();
-    let (handle, requests) = Handle::new(State::recovering(config.identity.member, life::<R>(), snapshot.nib.clone()));
+    let (handle, requests) = Handle::new(State::recovering(config.identity.member, R::uuid(), snapshot.nib.clone()));
     let member = Member::<R>::start(config, store, handle.clone(), &snapshot).await?;
     let is_alone = member.is_alone().await?;
     if !is_alone && config.address.is_none() {
@@ -69,13 +68,6 @@ pub async fn start<R: Runtime>(
     let from_snapshot = snapshot.meta.last_log_id.is_some();
     let core = serve(member.clone(), handle.clone(), requests);
     Ok(Started { handle, member, from_snapshot, core })
-}
-
-/// Tells a life of a controller from those before.
-fn life<R: Runtime>() -> Uuid {
-    let mut life = [0; 16];
-    R::random(&mut life);
-    Uuid::from_bytes(life)
 }
 
 async fn serve<R: Runtime>(

@@ -7,6 +7,7 @@ use super::DaemonError;
 use super::enrol::{open, store_error};
 use super::start::make_directory;
 use crate::cluster::types::beginning;
+use crate::runtime::{Runtime, Tokio};
 use crate::store::{Identity, Snapshot};
 use crate::tls::{AuthorityFiles, CA_FILE};
 use selvedge_core::nib::Nib;
@@ -120,9 +121,7 @@ impl Backup {
         let (nib, member) = self.nib.restored();
         store.save_snapshot(&Snapshot { meta: beginning(member), nib }).map_err(failed)?;
         // Last: without it the directory is nobody's, and may be made anew when it was emptied.
-        let mut name = [0; 16];
-        <crate::runtime::Tokio as crate::runtime::Runtime>::random(&mut name);
-        let identity = Identity { cluster: self.cluster, member, uuid: Uuid::from_bytes(name) };
+        let identity = Identity { cluster: self.cluster, member, uuid: Tokio::uuid() };
         store.save_identity(&identity).map_err(failed)?;
         Ok(identity)
     }
@@ -133,7 +132,6 @@ mod tests {
     use super::*;
     use crate::cluster::MemberConfig;
     use crate::controller::{Started, start};
-    use crate::runtime::{Runtime, Tokio};
     use crate::tls::Authority;
     use selvedge_core::nib::{Command, Southbound};
 
@@ -141,7 +139,7 @@ mod tests {
         let (authority, _) = Authority::open(directory).expect("made");
         let mut nib = Nib::default();
         nib.apply(&Command::SetUser { name: "ada".into(), password_hash: String::new() }).expect("lawful");
-        let cluster = Uuid::from_bytes(authority.fingerprint().head());
+        let cluster = authority.fingerprint().cluster();
         Backup { cluster, authority: authority.files().clone(), nib }
     }
 

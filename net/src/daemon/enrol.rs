@@ -7,11 +7,10 @@ use crate::cluster::wire::Application;
 use crate::cluster::{self, Own, Token};
 use crate::runtime::{HostDisk, Runtime, Tokio};
 use crate::store::{Identity, Store, StoreError};
-use crate::tls::{Authority, Dial, Fingerprint};
+use crate::tls::{Authority, Dial};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// So long controllers are asked to let somebody in.
 const JOIN_MAX: Duration = Duration::from_secs(60);
@@ -42,7 +41,7 @@ pub(super) fn settle(directory: &Path, store: &Store) -> Result<(Identity, Autho
         return Err(DaemonError::Unfinished { path: directory.to_path_buf() });
     }
     let (authority, _) = Authority::open(directory)?;
-    let cluster = cluster_of(authority.fingerprint());
+    let cluster = authority.fingerprint().cluster();
     if let Some(identity) = store.identity(cluster).map_err(failed)? {
         return Ok((identity, authority));
     }
@@ -50,11 +49,6 @@ pub(super) fn settle(directory: &Path, store: &Store) -> Result<(Identity, Autho
     let identity = Identity { cluster, member: FIRST_MEMBER, uuid: cluster };
     store.save_identity(&identity).map_err(failed)?;
     Ok((identity, authority))
-}
-
-/// A cluster is called after its authority.
-fn cluster_of(authority: Fingerprint) -> Uuid {
-    Uuid::from_bytes(authority.head())
 }
 
 /// Makes a data directory that of one more controller, which others will reach at `address`. If it is interrupted, or nobody
@@ -66,7 +60,7 @@ pub async fn join(directory: &Path, token: &Token, address: SocketAddr) -> Resul
     make_directory(directory)?;
     let store = open(directory)?;
     let failed = |why| store_error(directory, why);
-    let cluster = cluster_of(token.authority);
+    let cluster = token.authority.cluster();
     if let Some(identity) = store.identity(cluster).map_err(failed)? {
         return Ok(identity);
     }
@@ -91,14 +85,7 @@ pub async fn join(directory: &Path, token: &Token, address: SocketAddr) -> Resul
 /// As whom it asks: the same one as before if the token is the same.
 fn application(store: &Store, token: &Token, address: SocketAddr) -> Result<Application, StoreError> {
     let before = store.application()?.filter(|before| before.invitation == token.invitation);
-    let uuid = before.map_or_else(
-        || {
-            let mut name = [0; 16];
-            Tokio::random(&mut name);
-            Uuid::from_bytes(name)
-        },
-        |before| before.uuid,
-    );
+    let uuid = before.map_or_else(Tokio::uuid, |before| before.uuid);
     let application = Application { uuid, address, invitation: token.invitation, secret: token.secret.clone() };
     store.save_application(&application)?;
     Ok(application)

@@ -18,6 +18,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 
 /// Monotonic time since an arbitrary origin.
 pub type Moment = Duration;
@@ -45,6 +46,18 @@ pub trait Runtime: Debug + Copy + Default + Send + Sync + Unpin + 'static {
     fn listen(at: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
     /// Connects to an address.
     fn connect(to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// A name that nobody else draws (RFC 9562, version 4).
+    fn uuid() -> Uuid {
+        let mut bytes = [0; 16];
+        Self::random(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Civil time in seconds of Unix time.
+    fn unix() -> u64 {
+        Self::wall().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
 
     /// Completes after `delay`.
     fn sleep(delay: Duration) -> impl Future<Output = ()> + Send {

@@ -18,7 +18,6 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 
 /// The authority's certificate in the data directory.
 pub const CA_FILE: &str = "ca.pem";
@@ -155,7 +154,7 @@ impl Authority {
     /// # Errors
     /// If a name is no DNS name.
     pub fn controller(&self, names: &[String], addresses: &BTreeSet<IpAddr>) -> Result<Credentials, AuthorityError> {
-        let role = controller_name(Uuid::from_bytes(self.fingerprint().head()));
+        let role = controller_name(self.fingerprint().cluster());
         let alternatives = names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string)).chain([role]);
         let mut params = CertificateParams::new(alternatives.collect::<Vec<_>>())?;
         params.distinguished_name = named("Selvedge controller");

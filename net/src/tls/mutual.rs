@@ -43,7 +43,7 @@ impl Dial {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let verifier = ByFingerprint { authority, provider: provider() };
         let client = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
-        Ok(Dial { client: Arc::new(client), name: server_name(Uuid::from_bytes(authority.head()))? })
+        Ok(Dial { client: Arc::new(client), name: server_name(authority.cluster())? })
     }
 }
 
@@ -73,7 +73,7 @@ impl Mutual {
         root: &CertificateDer<'static>,
         authority: AuthorityFiles,
     ) -> Result<Mutual, Error> {
-        let name = server_name(Uuid::from_bytes(Fingerprint::of(root).head()))?;
+        let name = server_name(Fingerprint::of(root).cluster())?;
         let mut roots = RootCertStore::empty();
         roots.add(root.clone())?;
         let roots = Arc::new(roots);
@@ -218,7 +218,7 @@ mod tests {
         let other = theirs.controller(&[], &BTreeSet::new()).expect("signed");
         let node = node_certificate("hv1").expect("made").certificate;
         let node = CertificateDer::from_pem_slice(node.as_bytes()).expect("PEM");
-        let name = server_name(Uuid::from_bytes(ours.fingerprint().head())).expect("a name");
+        let name = server_name(ours.fingerprint().cluster()).expect("a name");
         let mut roots = RootCertStore::empty();
         roots.add(own.chain[1].clone()).expect("a root");
         let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build().expect("made");

@@ -8,6 +8,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use selvedge_core::nib::Identity;
 use std::fmt;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Takes any certificate, provided that the peer has its key. Which one it may be is decided after the handshake,
 /// against the transport nodes as they are then.
@@ -87,6 +88,11 @@ impl Fingerprint {
         let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
         let hash = suite.tls13().expect("it is a suite of TLS 1.3").common.hash_provider.hash(bytes);
         Fingerprint(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// What a cluster is called whose authority has this fingerprint.
+    pub fn cluster(self) -> Uuid {
+        Uuid::from_bytes(self.head())
     }
 
     /// The first sixteen bytes, for identifiers.

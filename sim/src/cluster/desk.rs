@@ -103,12 +103,6 @@ pub async fn clerk<R: Runtime>(desk: Desk, handle: Handle) {
     }
 }
 
-fn name<R: Runtime>() -> Uuid {
-    let mut name = [0; 16];
-    R::random(&mut name);
-    Uuid::from_bytes(name)
-}
-
 /// Who a host at an address is: as its store says, or the one that forms the cluster, or one that joins it.
 ///
 /// # Errors
@@ -120,7 +114,7 @@ pub async fn settle<R: Runtime>(desk: &Desk, store: &Store, address: SocketAddr)
     }
     let forms = address == desk.addresses[0] && !std::mem::replace(&mut desk.papers().is_formed, true);
     let (member, uuid) = match forms {
-        true => (MemberId(1), name::<R>()),
+        true => (MemberId(1), R::uuid()),
         false => loop {
             let application = match store.application()? {
                 Some(application) => application,
@@ -145,8 +139,8 @@ pub async fn settle<R: Runtime>(desk: &Desk, store: &Store, address: SocketAddr)
 
 /// Draws a name and asks for an invitation; the store remembers both.
 fn apply<R: Runtime>(store: &Store, address: SocketAddr) -> Result<Application, StoreError> {
-    let secret = Secret(name::<R>().to_string());
-    let application = Application { uuid: name::<R>(), address, invitation: name::<R>(), secret };
+    let secret = Secret(R::uuid().to_string());
+    let application = Application { uuid: R::uuid(), address, invitation: R::uuid(), secret };
     store.save_application(&application)?;
     Ok(application)
 }

@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// What a member's last words begin with if it never came up.
 pub const CANNOT_START: &str = "cannot start";
@@ -188,9 +187,7 @@ async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, his
             }
             continue;
         }
-        let mut name = [0; 16];
-        R::random(&mut name);
-        let name = Uuid::from_bytes(name);
+        let name = R::uuid();
         let number = lock().write(place.seat, began, name);
         let object = Object::TransportZone(TransportZone { common: Common::default() });
         let ended = match handle.submit(Command::Create { uuid: name, object }).await {

@@ -26,7 +26,7 @@ use selvedge_core::nib::{Command, SessionCommand, SessionRecord};
 use sessions::{SessionId, Sessions};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use throttle::Throttle;
 use tokio::sync::Semaphore;
 
@@ -111,7 +111,7 @@ impl<R: Runtime> Auth<R> {
         if self.hash_of(&record.user)? != record.password_hash {
             return None;
         }
-        let (now, wall) = (R::now(), unix::<R>());
+        let (now, wall) = (R::now(), R::unix());
         let mut sessions = lock(&self.sessions);
         match sessions.used(now, id) {
             Some(false) => {}
@@ -161,7 +161,7 @@ pub(super) async fn login<R: Runtime>(State(api): State<Arc<Api<R>>>, request: R
     let (user, password) = form(request).await?;
     let password_hash = api.auth.check(&user, password, false).await?;
     let id = SessionId::draw::<R>();
-    let record = SessionRecord { user, password_hash, used: unix::<R>() };
+    let record = SessionRecord { user, password_hash, used: R::unix() };
     let open = SessionCommand::Open { digest: id.digest(), record };
     api.handle.submit(Command::Session(open)).await?;
     lock(&api.auth.sessions).open(R::now(), id);
@@ -184,11 +184,6 @@ pub(super) async fn logout<R: Runtime>(
         }
     }
     Ok("Logged out.\n".into_response())
-}
-
-/// Seconds of Unix time.
-fn unix<R: Runtime>() -> u64 {
-    R::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// User and password of a login form, whatever its `Content-Type` says.

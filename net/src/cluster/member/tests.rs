@@ -84,7 +84,7 @@ async fn an_address_that_came_to_another_member_or_cluster_is_noticed() {
 async fn members_join_agree_and_are_replaced() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (authority, _) = Authority::open(directory.path()).expect("made");
-    let cluster = Uuid::from_bytes(authority.fingerprint().head());
+    let cluster = authority.fingerprint().cluster();
     let mutual = || {
         let credentials = authority.controller(&[], &BTreeSet::new()).expect("signed");
         Some(Arc::new(authority.mutual(&credentials).expect("sound")))
