@@ -58,7 +58,7 @@ impl Desk {
         self.papers().leaving.insert(member);
     }
 
-    /// What is to be carried out: a name for it, and the command.
+    /// What is to be carried out. `replaces` says who is at an address now.
     fn orders(&self, replaces: impl Fn(SocketAddr) -> Option<MemberId>) -> Vec<ClusterCommand> {
         let papers = self.papers();
         let wanted = papers.wanted.iter().filter(|(invitation, _)| !papers.given.contains(invitation));

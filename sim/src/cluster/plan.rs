@@ -1,4 +1,8 @@
 //! What happens to a cluster. Start at [`ClusterPlan::draw`].
+//!
+//! What these plans cannot say: members that move to other addresses, or are drained; two disks lost at once; invitations that
+//! expire, are used twice, or are shown by somebody else; TLS; backups; an older state of a living member's own disk; and
+//! switches, so that who writes to which of them, and what members tell each other of them, is not tried.
 
 use crate::plan::swarm::Draw;
 use crate::stage::Path;

@@ -284,7 +284,7 @@ impl<'a> Play<'a> {
         self.report.joined_anew += 1;
     }
 
-    /// Whether all hosts are members with a vote, as the leader knows it. Then no two of them need be the same one.
+    /// Whether all hosts are members with a vote, and nobody else has one, as the leader knows it.
     fn is_whole(&self) -> bool {
         let views: Option<Vec<View>> = self.windows.iter().map(Window::view).collect();
         let Some(views) = views else { return false };
