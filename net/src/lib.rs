@@ -17,8 +17,7 @@
 //!
 //! # Ideal vs now
 //!
-//! The throttle of logins is that of one controller. Hypervisors are told of all controllers' OpenFlow addresses, but of none's
-//! OVSDB address: that is the operator's `set-manager`. A whole NIB travels as one message to a member that is far behind. Log
+//! The throttle of logins is that of one controller. A whole NIB travels as one message to a member that is far behind. Log
 //! records are JSON rather than a packed encoding: they describe themselves, and the next release reads them.
 
 pub mod api;

@@ -82,10 +82,12 @@ impl RealWorld {
             more.push(daemon.start_another(&directory(number), Ports::of_member(number))?);
         }
         let zone = daemon.api().create("/ws.v1/transport-zone", &json!({ "display_name": "fabric" }))?;
-        for hypervisor in bed.hypervisors() {
+        for (number, hypervisor) in bed.hypervisors().iter().enumerate() {
             let connector = |(_, kind): &(&str, ConnectorKind)| Connector::of(hypervisor, *kind, Some(zone.clone()));
             daemon.attach(hypervisor, &ENCAPS.iter().map(connector).collect::<Vec<_>>())?;
-            Daemon::set_managers(hypervisor, [&daemon].into_iter().chain(&more))?;
+            // Each is told of one controller, not all of the same: the rest it learns from that one.
+            let controllers: Vec<&Daemon> = [&daemon].into_iter().chain(&more).collect();
+            controllers[number % controllers.len()].become_manager(hypervisor)?;
         }
         let mut world = RealWorld { daemon, more, bed, zone, nodes: Vec::new(), _alone: alone };
         let nodes = world.daemon.api().get("/ws.v1/transport-node?fields=uuid,display_name")?;

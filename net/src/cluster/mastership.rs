@@ -5,6 +5,7 @@
 //! over without anybody having to connect.
 
 use super::types::MemberId;
+use crate::controller::Reach;
 use selvedge_core::nib::{Assignment, Nib};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -19,6 +20,8 @@ pub(super) struct Fit {
     pub alive: BTreeSet<MemberId>,
     /// They have done so for a while: they may take over what works elsewhere.
     pub settled: BTreeSet<MemberId>,
+    /// Transport nodes that were [`outreached`] for a while.
+    pub cut_off: BTreeSet<Uuid>,
 }
 
 /// Nodes that each controller owns, and those that it stands by for.
@@ -54,37 +57,41 @@ impl Loads {
 
 /// Transport nodes whose master or standby should be another one.
 ///
-/// What works stays where it is. The nodes of a controller that does not answer go to their standbys; those of one that is
-/// drained, too, a few at a time. When one has two more than another, that is evened out, a few at a time, towards those that
+/// What works stays where it is. The nodes of a controller that does not answer go to their standbys, and so does a node that its
+/// controller cannot reach, though others can; those of one that is drained, too, a few at a time. When one has two more than another, that is evened out, a few at a time, towards those that
 /// have been there for a while.
 ///
-/// `is_ready` says whether a controller has all connections to a node that it needs: only to such a one is a node moved that has
-/// a master which works.
-pub(super) fn assign(nib: &Nib, fit: &Fit, is_ready: impl Fn(MemberId, Uuid) -> bool) -> Vec<Assignment> {
+/// `reach` says how far a controller reaches a node: a node that has a master which works is moved only to one that has all
+/// connections which it needs, any other to one that has most of them.
+pub(super) fn assign(nib: &Nib, fit: &Fit, reach: impl Fn(MemberId, Uuid) -> Option<Reach>) -> Vec<Assignment> {
     let is_drained = |member: &MemberId| nib.cluster().members().get(member).is_none_or(|record| record.is_drained);
     let usable: BTreeSet<MemberId> = fit.alive.iter().filter(|member| !is_drained(member)).copied().collect();
     if usable.is_empty() {
         return Vec::new();
     }
-    let kept = |owner: &MemberId| fit.alive.contains(owner) && nib.cluster().members().contains_key(owner);
+    let kept = |node: Uuid, owner: MemberId| {
+        let is_there = fit.alive.contains(&owner) && nib.cluster().members().contains_key(&owner);
+        is_there && !(fit.cut_off.contains(&node) && is_outreached(node, owner, &usable, &reach))
+    };
     let (mut settled, mut homeless) = (Vec::new(), Vec::new());
     for (node, record) in nib.nodes() {
         let standby = record.standby.filter(|standby| usable.contains(standby) && Some(*standby) != record.owner);
-        match record.owner.filter(kept) {
+        match record.owner.filter(|owner| kept(*node, *owner)) {
             Some(owner) => settled.push(Assignment { node: *node, owner, standby }),
             None => homeless.push((*node, standby)),
         }
     }
     let mut loads = Loads::of(&settled, &usable);
     for (node, standby) in homeless {
-        let ready: BTreeSet<MemberId> = usable.iter().filter(|member| is_ready(**member, node)).copied().collect();
-        let standby = standby.filter(|standby| ready.is_empty() || ready.contains(standby));
-        let owner = standby.or_else(|| Loads::least(&loads.owned, &ready, None));
-        let owner = owner.or_else(|| Loads::least(&loads.owned, &usable, None)).expect("somebody is usable");
+        let reach = |member: &MemberId| reach(*member, node).unwrap_or(Reach::Nothing);
+        let furthest = usable.iter().map(reach).max().expect("somebody is usable");
+        let best: BTreeSet<MemberId> = usable.iter().filter(|member| reach(member) == furthest).copied().collect();
+        let standby = standby.filter(|standby| best.contains(standby));
+        let owner = standby.or_else(|| Loads::least(&loads.owned, &best, None)).expect("somebody reaches furthest");
         loads.own(owner);
         settled.push(Assignment { node, owner, standby: None });
     }
-    even_out(&mut settled, &mut loads, &usable, (fit, &is_ready));
+    even_out(&mut settled, &mut loads, &usable, (fit, &reach));
     for node in settled.iter_mut().filter(|node| node.standby.is_none()) {
         node.standby = Loads::least(&loads.stood_by, &usable, Some(node.owner));
         node.standby.iter().for_each(|standby| loads.stand_by(*standby));
@@ -97,13 +104,34 @@ pub(super) fn assign(nib: &Nib, fit: &Fit, is_ready: impl Fn(MemberId, Uuid) -> 
     settled
 }
 
+/// Transport nodes that one of these controllers reaches further than the one that writes to them, as far as that is known.
+pub(super) fn outreached(
+    nib: &Nib,
+    among: &BTreeSet<MemberId>,
+    reach: impl Fn(MemberId, Uuid) -> Option<Reach>,
+) -> BTreeSet<Uuid> {
+    let owned = nib.nodes().iter().filter_map(|(node, record)| Some((*node, record.owner?)));
+    owned.filter(|(node, owner)| is_outreached(*node, *owner, among, &reach)).map(|(node, _)| node).collect()
+}
+
+fn is_outreached(
+    node: Uuid,
+    owner: MemberId,
+    among: &BTreeSet<MemberId>,
+    reach: &impl Fn(MemberId, Uuid) -> Option<Reach>,
+) -> bool {
+    let own = reach(owner, node);
+    own.is_some() && among.iter().any(|member| reach(*member, node) > own)
+}
+
 /// Moves a few nodes from those that have more than others, or should have none, to those that have less.
 fn even_out(
     nodes: &mut [Assignment],
     loads: &mut Loads,
     usable: &BTreeSet<MemberId>,
-    (fit, is_ready): (&Fit, &impl Fn(MemberId, Uuid) -> bool),
+    (fit, reach): (&Fit, &impl Fn(MemberId, Uuid) -> Option<Reach>),
 ) {
+    let is_ready = |member: MemberId, node: Uuid| reach(member, node) == Some(Reach::Both);
     let takers: BTreeSet<MemberId> = usable.intersection(&fit.settled).copied().collect();
     for _ in 0..MOVES_MAX {
         let load = |member: &MemberId| loads.owned.get(member).copied().unwrap_or_default();
@@ -142,14 +170,14 @@ mod tests {
     use selvedge_core::nib::ClusterCommand;
 
     fn fit(alive: &[u64], settled: &[u64]) -> Fit {
-        Fit { alive: members(alive), settled: members(settled) }
+        Fit { alive: members(alive), settled: members(settled), cut_off: BTreeSet::new() }
     }
 
     /// Assigns until nothing changes; how many changed hands.
     fn settle(nib: &mut Nib, fit: &Fit) -> usize {
         let mut moved = 0;
         loop {
-            let assignments = assign(nib, fit, |_, _| true);
+            let assignments = assign(nib, fit, |_, _| Some(Reach::Both));
             if assignments.is_empty() {
                 return moved;
             }
@@ -191,13 +219,42 @@ mod tests {
         settle(&mut nib, &fit(&[1], &[1]));
         let both = fit(&[1, 2], &[1, 2]);
         let owners = |assignments: Vec<Assignment>| assignments.iter().map(|one| one.owner.0).collect::<BTreeSet<_>>();
-        assert_eq!(owners(assign(&nib, &both, |_, _| false)), BTreeSet::from([1]), "it only stands by");
+        assert_eq!(owners(assign(&nib, &both, |_, _| Some(Reach::Nothing))), BTreeSet::from([1]), "it only stands by");
         let one = node(2);
-        let moved = assign(&nib, &both, |member, node| member == MemberId(2) && node == one);
+        let moved = assign(&nib, &both, |member, node| {
+            let is_ready = member == MemberId(2) && node == one;
+            Some(if is_ready { Reach::Both } else { Reach::Nothing })
+        });
         let moved: Vec<Uuid> = moved.iter().filter(|node| node.owner == MemberId(2)).map(|node| node.node).collect();
         assert_eq!(moved, [one]);
         // What has no master goes to whoever there is, to one that is ready rather.
-        assert_eq!(owners(assign(&nib, &fit(&[2], &[2]), |_, _| false)), BTreeSet::from([2]));
+        assert_eq!(owners(assign(&nib, &fit(&[2], &[2]), |_, _| Some(Reach::Nothing))), BTreeSet::from([2]));
+    }
+
+    #[test]
+    fn a_node_that_its_controller_does_not_reach_goes_to_one_that_does() {
+        let mut nib = nib(3, 3);
+        settle(&mut nib, &fit(&[1, 2, 3], &[1, 2, 3]));
+        let owner = |nib: &Nib| nib.nodes()[&node(0)].owner;
+        assert_eq!(owner(&nib), Some(MemberId(1)));
+        let alive = members(&[1, 2, 3]);
+        // Of the others one has an OVSDB session only, and what the third has is not known.
+        let reach = |of_owner: Option<Reach>| {
+            move |member: MemberId, at: Uuid| match (member.0, at == node(0)) {
+                (1, true) => of_owner,
+                (2, true) => Some(Reach::Ovsdb),
+                (_, true) => None,
+                (_, false) => Some(Reach::Both),
+            }
+        };
+        assert_eq!(outreached(&nib, &alive, reach(Some(Reach::Both))), BTreeSet::new());
+        assert_eq!(outreached(&nib, &alive, reach(None)), BTreeSet::new(), "that may only be what is heard of it");
+        assert_eq!(outreached(&nib, &alive, reach(Some(Reach::Nothing))), BTreeSet::from([node(0)]));
+        let cut_off = Fit { cut_off: BTreeSet::from([node(0)]), ..fit(&[1, 2, 3], &[1, 2, 3]) };
+        assert_eq!(assign(&nib, &cut_off, reach(Some(Reach::Both))), [], "it came back in time");
+        let moved = assign(&nib, &cut_off, reach(Some(Reach::Nothing)));
+        apply(&mut nib, ClusterCommand::Assign(moved));
+        assert_eq!(owner(&nib), Some(MemberId(2)));
     }
 
     #[test]

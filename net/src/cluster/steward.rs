@@ -6,7 +6,7 @@
 //! while it was away is told so by nobody else. The leader also shares out the transport nodes
 //! ([`assign`]). Start at [`Member::tend`].
 
-use super::mastership::{Fit, assign};
+use super::mastership::{Fit, assign, outreached};
 use super::peer::Peer;
 use super::types::{Batch, MemberId};
 use super::view::{ClusterView, MemberView};
@@ -20,6 +20,7 @@ use selvedge_core::ids::Revision;
 use selvedge_core::nib::{Cluster, ClusterCommand, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The steward looks so often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,6 +30,8 @@ const LOOKS_ALONE: u32 = 20;
 const LOST: Duration = Duration::from_secs(1);
 /// One that has answered for so long is there to stay: it may be given what others have.
 const SETTLED: Duration = Duration::from_secs(5);
+/// A transport node that others reach further than its controller for so long gets another: not one that only starts again.
+const CUT_OFF: Duration = Duration::from_secs(3);
 /// So long it waits for each.
 const ASK_MAX: Duration = Duration::from_secs(1);
 
@@ -102,9 +105,16 @@ pub(super) fn next_change(
 struct Vigil {
     leads_since: Option<Moment>,
     answers_since: BTreeMap<MemberId, Moment>,
+    /// Since when transport nodes are outreached.
+    outreached_since: BTreeMap<Uuid, Moment>,
+    /// What was known when that was last looked at, and who was alive.
+    seen: Option<(Seen, BTreeSet<MemberId>)>,
     /// When, and for whom, transport nodes were found to be with those they should be with.
-    in_order: Option<((Revision, u64), Fit)>,
+    in_order: Option<(Seen, Fit)>,
 }
+
+/// The revision, and how much news there was of who reaches what.
+type Seen = (Revision, u64);
 
 impl Vigil {
     /// Which controllers are fit to have transport nodes. One that a new leader has not heard of yet is taken to be alive
@@ -123,7 +133,27 @@ impl Vigil {
         }
         let stays = |since: &Moment| now.saturating_sub(*since) >= SETTLED;
         let settled = self.answers_since.iter().filter(|(_, since)| stays(since)).map(|(member, _)| *member).collect();
-        Fit { alive, settled }
+        Fit { alive, settled, cut_off: BTreeSet::new() }
+    }
+
+    /// The same with the transport nodes that were out of their controllers' reach for a while.
+    fn look_at_reach(
+        &mut self,
+        now: Moment,
+        seen: Seen,
+        fit: Fit,
+        outreached: impl FnOnce(&Fit) -> BTreeSet<Uuid>,
+    ) -> Fit {
+        let seen = Some((seen, fit.alive.clone()));
+        if self.seen != seen {
+            self.seen = seen;
+            let outreached = outreached(&fit);
+            self.outreached_since.retain(|node, _| outreached.contains(node));
+            outreached.into_iter().for_each(|node| _ = self.outreached_since.entry(node).or_insert(now));
+        }
+        let is_long = |since: &Moment| now.saturating_sub(*since) >= CUT_OFF;
+        let cut_off = self.outreached_since.iter().filter(|(_, since)| is_long(since)).map(|(node, _)| *node).collect();
+        Fit { cut_off, ..fit }
     }
 }
 
@@ -138,10 +168,15 @@ impl<R: Runtime> Member<R> {
                 Some(view) => {
                     self.take_step(&view).await;
                     let fit = vigil.look(R::now(), &view);
-                    let now = self.handle.read(|state| (state.nib.revision(), state.news()));
+                    let (seen, fit) = self.handle.read(|state| {
+                        let seen = (state.nib.revision(), state.news());
+                        let outreached =
+                            |fit: &Fit| outreached(&state.nib, &fit.alive, |member, node| state.reach(member, node));
+                        (seen, vigil.look_at_reach(R::now(), seen, fit, outreached))
+                    });
                     // Nothing is to be done where nothing has happened.
-                    if vigil.in_order != Some((now, fit.clone())) && !self.share_out(&fit).await {
-                        vigil.in_order = Some((now, fit));
+                    if vigil.in_order != Some((seen, fit.clone())) && !self.share_out(&fit).await {
+                        vigil.in_order = Some((seen, fit));
                     }
                 }
                 None => vigil = Vigil::default(),
@@ -180,8 +215,7 @@ impl<R: Runtime> Member<R> {
 
     /// The leader gives transport nodes masters, if some should have another; whether some should.
     async fn share_out(&self, fit: &Fit) -> bool {
-        let assignments =
-            self.handle.read(|state| assign(&state.nib, fit, |member, node| state.is_ready(member, node)));
+        let assignments = self.handle.read(|state| assign(&state.nib, fit, |member, node| state.reach(member, node)));
         if assignments.is_empty() {
             return false;
         }

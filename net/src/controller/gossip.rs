@@ -4,7 +4,7 @@
 //! Start at [`Gossip`]; the cluster carries it.
 
 use super::State;
-use super::nodes::{NodeState, Report};
+use super::nodes::{NodeState, Reach, Report};
 use selvedge_core::ids::{Epoch, MemberId, Revision};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ pub struct Gossip {
     pub heard: Heard,
     /// What.
     pub words: Vec<Word>,
-    /// Nodes that changed, whoever writes to them, and whether the teller has all connections that it needs to do so.
-    pub ready: BTreeMap<Uuid, bool>,
+    /// Nodes that changed, whoever writes to them, and how far the teller reaches them.
+    pub reach: BTreeMap<Uuid, Reach>,
 }
 
 /// Which nodes changed when, in this life of a controller.
@@ -85,9 +85,9 @@ impl State {
         }
         let changed = || self.changes.of_nodes.iter().filter(|(_, change)| **change > since).map(|(node, _)| *node);
         let words = changed().filter(|node| self.drives(*node)).filter_map(|node| self.word(node)).collect();
-        let ready = changed().filter_map(|node| Some((node, self.nodes.get(&node)?.is_ready()))).collect();
+        let reach = changed().filter_map(|node| Some((node, self.nodes.get(&node)?.reach()))).collect();
         let heard = Heard { life: self.changes.life, change: self.changes.last };
-        Some(Gossip { teller: self.own?, heard, words, ready })
+        Some(Gossip { teller: self.own?, heard, words, reach })
     }
 
     /// How often there was news of which member has which connections, or of this one's nodes.
@@ -95,12 +95,14 @@ impl State {
         self.changes.last + self.changes.heard
     }
 
-    /// Whether a member is known to have all connections that it needs to write to a node.
-    pub fn is_ready(&self, member: MemberId, node: Uuid) -> bool {
-        match self.own == Some(member) {
-            true => self.nodes.get(&node).is_some_and(NodeState::is_ready),
-            false => self.ready.contains(&(member, node)),
-        }
+    /// How far a member reaches a node; nothing if that member is not heard of.
+    pub fn reach(&self, member: MemberId, node: Uuid) -> Option<Reach> {
+        let known = match self.own == Some(member) {
+            true => self.nodes.get(&node).map(NodeState::reach),
+            false => self.reach.get(&member)?.get(&node).copied(),
+        };
+        // Who has nothing to tell of a node never reached it.
+        Some(known.unwrap_or(Reach::Nothing))
     }
 
     fn word(&self, node: Uuid) -> Option<Word> {
@@ -114,12 +116,7 @@ impl State {
     pub(super) fn hear(&mut self, gossip: Gossip) -> bool {
         let mut knew_all = true;
         self.changes.heard += 1;
-        for (node, is_ready) in gossip.ready {
-            match is_ready {
-                true => self.ready.insert((gossip.teller, node)),
-                false => self.ready.remove(&(gossip.teller, node)),
-            };
-        }
+        self.reach.entry(gossip.teller).or_default().extend(gossip.reach);
         for Word { node, epoch, report, confirmed } in gossip.words {
             let known = self.nib.nodes().get(&node).map(|record| record.epoch).zip(self.nodes.get_mut(&node));
             let Some((current, state)) = known else {
@@ -139,7 +136,7 @@ impl State {
 
     /// Another controller does not answer: how its nodes are is not known.
     pub(super) fn lose(&mut self, teller: MemberId) {
-        self.ready.retain(|(member, _)| *member != teller);
+        self.reach.remove(&teller);
         let nodes = self.nib.nodes().iter().filter(|(_, record)| record.owner == Some(teller));
         for (node, record) in nodes {
             let Some(state) = self.nodes.get_mut(node) else { continue };

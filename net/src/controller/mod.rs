@@ -19,7 +19,7 @@ pub use feed::{Fed, Feed};
 pub use gossip::{Gossip, Heard, Word};
 pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
 pub use link::{Link, Protocol};
-pub use nodes::{Connection, Counters, Fences, NodeState, Peers, RefusedPeer, Repair, Report};
+pub use nodes::{Connection, Counters, Fences, NodeState, Peers, Reach, RefusedPeer, Repair, Report};
 pub use progress::Progress;
 pub use run::{CoreError, Started, start};
 
@@ -28,7 +28,7 @@ use selvedge_core::compile::Engine;
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{MemberId, NodeNumber, Revision};
 use selvedge_core::nib::{Change, Command, Nib, Refusal};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Everything the controller knows, at one revision.
@@ -48,8 +48,8 @@ pub struct State {
     own: Option<MemberId>,
     /// Which nodes there is news of, for other members.
     changes: Changes,
-    /// Which members have all connections that they need to write to a node, as they told.
-    ready: BTreeSet<(MemberId, Uuid)>,
+    /// How far members reach nodes, as they told; nobody is here that is not listened to now.
+    reach: BTreeMap<MemberId, BTreeMap<Uuid, Reach>>,
     /// How often everything was replaced: what others had told is forgotten then.
     pub(crate) replaced: u64,
     /// Who drives the connections of a transport node.

@@ -19,6 +19,17 @@ pub struct Connection {
     pub since: SystemTime,
 }
 
+/// How far a controller reaches a transport node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reach {
+    /// Not so that it could tell which of its bridges is which: it has no OVSDB session with it.
+    Nothing,
+    /// It could configure it, and has no OpenFlow session.
+    Ovsdb,
+    /// It has all connections that it needs to write to it.
+    Both,
+}
+
 /// What a controller has to tell of a transport node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -136,9 +147,13 @@ impl NodeState {
         self.told.as_ref().filter(|_| !self.is_ours).map_or(&self.own, |(_, told)| told)
     }
 
-    /// Whether this controller has all connections that it needs to write to it.
-    pub(super) fn is_ready(&self) -> bool {
-        self.own.ovsdb.is_some() && self.has_openflow
+    /// How far this controller reaches it.
+    pub(super) fn reach(&self) -> Reach {
+        match (self.own.ovsdb.is_some(), self.has_openflow) {
+            (true, true) => Reach::Both,
+            (true, false) => Reach::Ovsdb,
+            (false, _) => Reach::Nothing,
+        }
     }
 
     /// The highest revision up to which the switch lacks nothing, when the NIB is at `now`.

@@ -1,7 +1,7 @@
 //! OVSDB (RFC 7047): how a transport node is observed and configured.
 //!
 //! A hypervisor is told `ovs-vsctl set-manager ssl:CONTROLLER:6640` and dials us; on that connection we
-//! are the client. [`session`] holds the conversation: bytes and time in, bytes and events out. It keeps a
+//! are the client, and tell it of the other controllers. [`session`] holds the conversation: bytes and time in, bytes and events out. It keeps a
 //! [`replica`] of the tables named in a [`schema`], which [`vswitch`] turns into typed rows. [`plan`] compares
 //! those with what the transport node should be and answers with an [`operation::Transaction`].
 //!

@@ -2,8 +2,8 @@
 //!
 //! [`plan`] is for a transport node that is ours, [`retire`] for one that no longer is. Each returns one transaction,
 //! or nothing when there is nothing to do; once a plan is applied, the next one is nothing. Ours are the integration
-//! bridge, its settings named here, its controllers, and the tunnel ports that bear our [`MARK_KEY`]. Other bridges,
-//! other ports, and other keys in shared maps are never written.
+//! bridge, its settings named here, its controllers, the managers that name us, and the tunnel ports that bear our
+//! [`MARK_KEY`]. Other bridges, other ports, other managers, and other keys in shared maps are never written.
 //!
 //! **Fencing.** `external_ids:selvedge-epoch` of the switch records the epoch of the controller that wrote last.
 //! Every transaction starts by waiting, without patience, for what we saw there, so it fails if someone
@@ -15,31 +15,25 @@
 
 use super::operation::{Columns, Condition, Function, Mutation, Operation, Transaction};
 use super::value::{Atom, Value};
-use super::vswitch::{Bridge, Controller, DATABASE, Interface, Port, StringMap, Switch, Vswitch};
+use super::vswitch::{Bridge, DATABASE, Interface, Port, StringMap, Switch, Vswitch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use uuid::Uuid;
 
+mod peers;
+
 /// The key in `external_ids` of the switch that records the greatest epoch.
 pub const EPOCH_KEY: &str = "selvedge-epoch";
 
-/// The key in `external_ids` of a port or controller that says that we made it.
+/// The key in `external_ids` of a port, controller or manager that says that it is ours.
 pub const MARK_KEY: &str = "selvedge";
 
 const MARK_TUNNEL: &str = "tunnel";
-const MARK_CONTROLLER: &str = "controller";
 const FAIL_MODE: &str = "secure";
 const PROTOCOLS: [&str; 2] = ["OpenFlow13", "OpenFlow15"];
 
 /// Without this, hidden flows would let controller traffic pass the bridge, whatever our flows say.
 const DISABLE_IN_BAND: (&str, &str) = ("disable-in-band", "true");
-const CONNECTION_MODE: &str = "out-of-band";
-
-/// The least that Open vSwitch accepts, in milliseconds: a switch should find its new controller soon.
-const MAX_BACKOFF: i64 = 1000;
-
-/// Open vSwitch's default, in milliseconds, so that it does not depend on the version.
-const INACTIVITY_PROBE: i64 = 5000;
 
 /// What a transport node's switch should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +42,8 @@ pub struct DesiredSwitch {
     pub bridge: String,
     /// Its OpenFlow controllers, as in `ssl:192.0.2.1:6653`. All others go.
     pub controllers: BTreeSet<String>,
+    /// Its OVSDB managers, as in `ssl:192.0.2.1:6640`. Others that were ours go; those of others stay.
+    pub managers: BTreeSet<String>,
     /// Its tunnel ports by name.
     pub tunnels: BTreeMap<String, DesiredTunnel>,
     /// That of the controller that writes.
@@ -99,6 +95,7 @@ pub fn plan(desired: &DesiredSwitch, vswitch: &Vswitch) -> Result<Option<Plan>, 
     };
     planner.correct_bridge(&bridge, &found);
     planner.correct_controllers(&bridge, &found, &desired.controllers);
+    planner.correct_managers(&desired.managers);
     planner.remove_tunnels(&bridge, &found, |name| desired.tunnels.contains_key(name));
     for (name, tunnel) in &desired.tunnels {
         planner.correct_tunnel(&bridge, &found, name, tunnel);
@@ -107,12 +104,12 @@ pub fn plan(desired: &DesiredSwitch, vswitch: &Vswitch) -> Result<Option<Plan>, 
 }
 
 /// What to write on the switch of a transport node that was deleted: our tunnels and controllers go. The bridge stays,
-/// and with it the ports of guests, which are not ours to unplug.
+/// and with it the ports of guests, which are not ours to unplug; and so do the managers, by which a node that is made again
+/// comes back.
 pub fn retire(bridge: &str, epoch: u64, vswitch: &Vswitch) -> Result<Option<Plan>, Refused> {
     let mut planner = Planner::begin(vswitch, epoch)?;
     if let Some((uuid, found)) = vswitch.bridge(bridge) {
-        let is_ours = |controller: &Controller| is_marked(&controller.external_ids, MARK_CONTROLLER);
-        planner.remove_controllers(&uuid.into(), found, is_ours);
+        planner.remove_controllers(&uuid.into(), found);
         planner.remove_tunnels(&uuid.into(), found, |_| false);
     }
     Ok(planner.finish())
@@ -263,66 +260,21 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn correct_controllers(&mut self, bridge: &Atom, found: &Bridge, wanted: &BTreeSet<String>) {
-        let vswitch = self.vswitch;
-        let mut missing: BTreeSet<&String> = wanted.iter().collect();
-        let mut kept = BTreeSet::new();
-        for uuid in &found.controllers {
-            // A second row with the same target is not wanted.
-            if let Some(controller) = vswitch.controllers.get(uuid).filter(|found| missing.remove(&found.target)) {
-                kept.insert(*uuid);
-                self.correct_controller(*uuid, controller);
-            }
-        }
-        self.remove_references(bridge, "controller", found.controllers.difference(&kept), |uuid| {
-            let target = vswitch.controllers.get(&uuid).map_or("(unknown)", |controller| &controller.target);
-            format!("controller {target} of {} is not wanted", found.name)
-        });
-        for target in missing {
-            self.because(format!("controller {target} of {} was missing", found.name));
-            let mut columns = controller_columns();
-            columns.insert("target", target.as_str().into());
-            columns.insert("external_ids", Value::string_map([(MARK_KEY, MARK_CONTROLLER)]));
-            let controller = self.transaction.insert("Controller", columns);
-            self.transaction.mutate("Bridge", bridge, vec![Mutation::insert("controller", controller.into())]);
-        }
-    }
-
-    fn correct_controller(&mut self, uuid: Uuid, found: &Controller) {
-        let is_set = found.connection_mode.as_deref() == Some(CONNECTION_MODE)
-            && found.max_backoff == Some(MAX_BACKOFF)
-            && found.inactivity_probe == Some(INACTIVITY_PROBE);
-        if !is_set {
-            self.because(format!("controller {} had other settings", found.target));
-            self.transaction.update("Controller", &uuid.into(), controller_columns());
-        }
-        self.correct_mark("Controller", uuid, &found.external_ids, MARK_CONTROLLER, &found.target);
-    }
-
-    fn remove_controllers(&mut self, bridge: &Atom, found: &Bridge, unwanted: impl Fn(&Controller) -> bool) {
-        let vswitch = self.vswitch;
-        let unwanted = |uuid: &&Uuid| vswitch.controllers.get(uuid).is_some_and(&unwanted);
-        self.remove_references(bridge, "controller", found.controllers.iter().filter(unwanted), |uuid| {
-            format!("controller {} of {} is not wanted", vswitch.controllers[&uuid].target, found.name)
-        });
-    }
-
     fn remove_tunnels(&mut self, bridge: &Atom, found: &Bridge, wanted: impl Fn(&str) -> bool) {
         let vswitch = self.vswitch;
         let unwanted = |uuid: &&Uuid| {
             let port = vswitch.ports.get(uuid);
             port.is_some_and(|port| is_marked(&port.external_ids, MARK_TUNNEL) && !wanted(&port.name))
         };
-        self.remove_references(bridge, "ports", found.ports.iter().filter(unwanted), |uuid| {
+        self.remove_references(("Bridge", bridge, "ports"), found.ports.iter().filter(unwanted), |uuid| {
             format!("tunnel port {} is not wanted", vswitch.ports[&uuid].name)
         });
     }
 
-    /// Removes rows from a set of the bridge; they vanish, since nothing else refers to them.
+    /// Removes rows from a set; they vanish, since nothing else refers to them.
     fn remove_references<'b>(
         &mut self,
-        bridge: &Atom,
-        column: &'static str,
+        (table, row, column): (&'static str, &Atom, &'static str),
         unwanted: impl Iterator<Item = &'b Uuid>,
         reason: impl Fn(Uuid) -> String,
     ) {
@@ -332,7 +284,7 @@ impl<'a> Planner<'a> {
         }
         self.reasons.extend(unwanted.iter().map(|uuid| reason(*uuid)));
         let rows = Value::set(unwanted.into_iter().map(Atom::from));
-        self.transaction.mutate("Bridge", bridge, vec![Mutation::delete(column, rows)]);
+        self.transaction.mutate(table, row, vec![Mutation::delete(column, rows)]);
     }
 
     fn correct_tunnel(&mut self, bridge: &Atom, found: &Bridge, name: &str, tunnel: &DesiredTunnel) {
@@ -410,15 +362,6 @@ fn set_key(column: &'static str, key: &str, value: &str) -> Vec<Mutation> {
         Mutation::delete(column, Value::string_set([key])),
         Mutation::insert(column, Value::string_map([(key, value)])),
     ]
-}
-
-fn controller_columns() -> Columns {
-    [
-        ("connection_mode", CONNECTION_MODE.into()),
-        ("max_backoff", MAX_BACKOFF.into()),
-        ("inactivity_probe", INACTIVITY_PROBE.into()),
-    ]
-    .into()
 }
 
 fn tunnel_columns(tunnel: &DesiredTunnel) -> Columns {

@@ -25,6 +25,7 @@ pub static SCHEMA: Schema = Schema {
             name: "Open_vSwitch",
             columns: &[
                 Column::set("bridges", Base::Uuid),
+                Column::set("manager_options", Base::Uuid),
                 Column::string_map("external_ids"),
                 Column::optional("ovs_version", Base::String),
                 Column::set("datapath_types", Base::String),
@@ -84,7 +85,12 @@ pub static SCHEMA: Schema = Schema {
         },
         Table {
             name: "Manager",
-            columns: &[Column::one("target", Base::String), Column::one("is_connected", Base::Boolean)],
+            columns: &[
+                Column::one("target", Base::String),
+                Column::optional("max_backoff", Base::Integer),
+                Column::one("is_connected", Base::Boolean),
+                Column::string_map("external_ids"),
+            ],
         },
     ],
 };
@@ -116,6 +122,8 @@ pub struct Switch {
     pub uuid: Uuid,
     /// The bridges.
     pub bridges: BTreeSet<Uuid>,
+    /// The OVSDB managers.
+    pub managers: BTreeSet<Uuid>,
     /// Free for integrators; `system-id` names the machine.
     pub external_ids: StringMap,
     /// As in `3.1.0`; unknown until `ovs-vswitchd` or its start script has written it.
@@ -213,8 +221,12 @@ pub struct Controller {
 pub struct Manager {
     /// As in `ssl:192.0.2.1:6640`.
     pub target: String,
+    /// Longest wait between attempts to connect, in milliseconds.
+    pub max_backoff: Option<i64>,
     /// Whether there is a connection. Lags by up to 5 s.
     pub is_connected: bool,
+    /// Free for integrators.
+    pub external_ids: StringMap,
 }
 
 impl Vswitch {
@@ -257,6 +269,7 @@ impl Switch {
         Self {
             uuid,
             bridges: row.references("bridges"),
+            managers: row.references("manager_options"),
             external_ids: row.string_map("external_ids"),
             ovs_version: row.optional_string("ovs_version"),
             datapath_types: row.strings("datapath_types"),
@@ -326,7 +339,12 @@ impl Controller {
 
 impl Manager {
     fn read(row: &Row) -> Self {
-        Self { target: row.string("target"), is_connected: row.boolean("is_connected") }
+        Self {
+            target: row.string("target"),
+            max_backoff: row.optional_integer("max_backoff"),
+            is_connected: row.boolean("is_connected"),
+            external_ids: row.string_map("external_ids"),
+        }
     }
 }
 

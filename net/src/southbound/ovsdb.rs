@@ -36,17 +36,17 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         state.own.counters.ovsdb_sessions += 1;
     });
     tracing::info!(%node, %peer, "OVSDB session began");
-    let (scheme, port, way) = match encrypted {
-        true => ("ssl", shared.openflow_port, "TLS"),
-        false => ("tcp", shared.openflow_plain_port, "plain TCP"),
+    let (openflow, way) = match encrypted {
+        true => (shared.openflow_port, "TLS"),
+        false => (shared.openflow_plain_port, "plain TCP"),
     };
-    let target = port.map(|port| format!("{scheme}:{}", with_port(local, port)));
-    let target = target.ok_or_else(|| format!("OVSDB came over {way}, but there is no such OpenFlow port"));
+    let openflow = openflow.map(|port| with_port(local, port));
+    let openflow = openflow.ok_or_else(|| format!("OVSDB came over {way}, but there is no such OpenFlow port"));
     let session = Session::new(R::now(), Limits::default(), &SCHEMA);
     let mut driver = Driver {
         handle: handle.clone(),
         node,
-        target,
+        way_here: WayHere { encrypted, openflow, ovsdb: with_port(local, local.port()) },
         session,
         ready: false,
         in_flight: None,
@@ -81,8 +81,7 @@ fn with_port(local: SocketAddr, port: u16) -> SocketAddr {
 struct Driver {
     handle: Handle,
     node: Uuid,
-    /// The OpenFlow target the switch is told, or why there is none.
-    target: Result<String, String>,
+    way_here: WayHere,
     session: Session,
     ready: bool,
     in_flight: Option<(TransactionId, Plan)>,
@@ -91,6 +90,14 @@ struct Driver {
     in_order: Option<DesiredSwitch>,
     refusals: Refusals,
     output: Vec<u8>,
+}
+
+/// How the switch reaches this controller.
+struct WayHere {
+    encrypted: bool,
+    /// Where for OpenFlow, or why it does not.
+    openflow: Result<SocketAddr, String>,
+    ovsdb: SocketAddr,
 }
 
 /// The fence that OpenFlow connections wait for; see [`Fences`](crate::controller::Fences).
@@ -375,28 +382,39 @@ impl Driver {
             };
             Some((tunnel_name(encap), tunnel))
         });
+        let (controllers, managers) = self.targets(vswitch)?;
         Ok(DesiredSwitch {
             bridge: record.config.bridge().to_string(),
-            controllers: self.controllers()?,
+            controllers,
+            managers,
             tunnels: tunnels.collect(),
             epoch: record.epoch.0,
         })
     }
 
-    /// All controllers, so that each has a connection when it is needed: this one as the switch reached it, the others as
-    /// they say that they can be reached.
-    fn controllers(&self) -> Result<BTreeSet<String>, String> {
-        let own = self.target.clone()?;
-        let is_tls = own.starts_with("ssl:");
-        let others = self.handle.read(|state| {
+    /// All controllers, for OpenFlow and for OVSDB, so that each has its connections when they are needed: this one as the
+    /// switch reached it, the others as they say that they can be reached.
+    ///
+    /// A controller that is alone adds no manager: where the switch has one by another name (that of a host, or of whoever
+    /// translates addresses), it would be a second way to the same place, or none.
+    fn targets(&self, vswitch: &Vswitch) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+        let WayHere { encrypted, ref openflow, ovsdb } = self.way_here;
+        let scheme = if encrypted { "ssl" } else { "tcp" };
+        let target = |at: SocketAddr| format!("{scheme}:{at}");
+        let (openflow, ovsdb) = (target(openflow.clone()?), target(ovsdb));
+        let others: Vec<_> = self.handle.read(|state| {
             let others = state.nib.cluster().members().iter().filter(|(member, _)| Some(**member) != state.own());
-            let targets = others.filter_map(|(_, record)| match is_tls {
-                true => record.southbound.openflow.map(|at| format!("ssl:{at}")),
-                false => record.southbound.openflow_tcp.map(|at| format!("tcp:{at}")),
+            let reached_at = others.map(|(_, record)| match encrypted {
+                true => (record.southbound.openflow, record.southbound.ovsdb),
+                false => (record.southbound.openflow_tcp, record.southbound.ovsdb_tcp),
             });
-            targets.collect::<Vec<_>>()
+            reached_at.collect()
         });
-        Ok(others.into_iter().chain([own]).collect())
+        let is_known = || vswitch.managers.values().any(|manager| manager.target == ovsdb);
+        let own = (!others.is_empty() || is_known()).then(|| ovsdb.clone());
+        let controllers = others.iter().filter_map(|(openflow, _)| *openflow).map(target).chain([openflow]);
+        let managers = others.iter().filter_map(|(_, ovsdb)| *ovsdb).map(target).chain(own);
+        Ok((controllers.collect(), managers.collect()))
     }
 
     /// Enters what changed of the node's VIFs into the NIB.

@@ -1,6 +1,6 @@
 //! Sessions and plans against a real `ovsdb-server`.
 
-use super::harness::{PATIENCE, Server};
+use super::harness::{Connection, PATIENCE, Server};
 use selvedge_net::ovsdb::codec::{Decoder, Limits as CodecLimits, Message, encode};
 use selvedge_net::ovsdb::operation::TransactError;
 use selvedge_net::ovsdb::plan::{DesiredSwitch, DesiredTunnel, Refused, conflicts, plan, retire};
@@ -22,6 +22,7 @@ fn desired() -> DesiredSwitch {
     DesiredSwitch {
         bridge: "br-int".to_owned(),
         controllers: ["ssl:192.0.2.1:6653".to_owned(), "ssl:192.0.2.2:6653".to_owned()].into(),
+        managers: ["ssl:192.0.2.1:6640".to_owned(), "ssl:192.0.2.2:6640".to_owned()].into(),
         tunnels: [
             ("sv-geneve".to_owned(), tunnel("geneve", Some("192.0.2.9"), 65001)),
             ("sv-stt".to_owned(), tunnel("stt", None, 65002)),
@@ -51,6 +52,9 @@ fn an_empty_switch_is_set_up_and_repaired() {
         ("set Bridge br-int other_config:disable-in-band=no", "other_config:disable-in-band of br-int was not true"),
         ("set-controller br-int tcp:192.0.2.3 ssl:192.0.2.1:6653", "controller tcp:192.0.2.3 of br-int is not wanted"),
         ("del-controller br-int", "controller ssl:192.0.2.1:6653 of br-int was missing"),
+        ("del-manager", "manager ssl:192.0.2.1:6640 was missing"),
+        ("set-manager ssl:192.0.2.1:6640", "manager ssl:192.0.2.2:6640 was missing"),
+        ("set-manager ssl:192.0.2.1:6640 ssl:192.0.2.2:6640", "manager ssl:192.0.2.2:6640 had other settings"),
         ("del-port br-int sv-geneve", "tunnel port sv-geneve was missing"),
         (
             "set Interface sv-geneve options:remote_ip=192.0.2.8",
@@ -114,6 +118,29 @@ fn what_is_not_ours_is_left_alone() {
         error: None,
     };
     assert_eq!(vifs(&connection.vswitch(), "br-int"), [vif]);
+}
+
+#[test]
+fn managers_follow_the_cluster_and_those_of_others_stay() {
+    let Some(server) = Server::start("managers_follow_the_cluster_and_those_of_others_stay") else {
+        return;
+    };
+    server.vsctl("set-manager ptcp:6641:127.0.0.1 ssl:192.0.2.1:6640");
+    let mut connection = server.connect();
+    let targets = |connection: &Connection| {
+        let managers = connection.vswitch().managers;
+        managers.into_values().map(|manager| (manager.target, manager.max_backoff)).collect::<BTreeMap<_, _>>()
+    };
+    connection.settle(&desired());
+    let [ours, other, foreign] = ["ssl:192.0.2.1:6640", "ssl:192.0.2.2:6640", "ptcp:6641:127.0.0.1"].map(str::to_owned);
+    let expected = [(ours.clone(), Some(1000)), (other, Some(1000)), (foreign.clone(), None)];
+    assert_eq!(targets(&connection), BTreeMap::from(expected));
+    let third = "ssl:192.0.2.3:6640".to_owned();
+    let replaced = DesiredSwitch { managers: [ours.clone(), third.clone()].into(), ..desired() };
+    let reasons = connection.settle(&replaced);
+    assert_eq!(reasons, ["manager ssl:192.0.2.2:6640 is not wanted", "manager ssl:192.0.2.3:6640 was missing"]);
+    let expected = [(ours, Some(1000)), (third, Some(1000)), (foreign, None)];
+    assert_eq!(targets(&connection), BTreeMap::from(expected));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use selvedge_net::ovsdb::schema::{Base, Column, Schema, Table};
 use selvedge_net::ovsdb::session::{Event, Limits as SessionLimits, Session};
 use selvedge_net::ovsdb::vswitch::{SCHEMA, Vif, Vswitch, vifs};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const SESSION: &str = include_str!("../transcripts/ovsdb-session.txt");
@@ -210,6 +211,7 @@ fn desired() -> DesiredSwitch {
     DesiredSwitch {
         bridge: "br-int".to_owned(),
         controllers: ["tcp:10.254.0.1:6653".to_owned()].into(),
+        managers: BTreeSet::new(),
         tunnels: [
             ("sv-geneve".to_owned(), tunnel("geneve", Some("172.31.1.1"), 65001)),
             ("sv-vxlan".to_owned(), tunnel("vxlan", None, 65002)),

@@ -85,7 +85,7 @@ enum Dialling {
     Under(u64, Duration),
 }
 
-/// First pause between attempts (`backoff` in Open vSwitch's reconnect), and the longest.
+/// First pause between attempts (`backoff` in Open vSwitch's reconnect), and the longest where the database names none.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
 /// A hypervisor's Open vSwitch.
@@ -398,12 +398,25 @@ impl Switch {
 
     fn closed(&mut self, now: Duration, conn: u64) {
         let Some(purpose) = self.forget(conn) else { return };
+        let longest = self.longest_pause(&purpose);
         if let Some(dialling) = self.wanted.get_mut(&purpose)
             && let Dialling::Under(current, pause) = *dialling
             && current == conn
         {
-            *dialling = Dialling::Waiting(now + pause, (pause * 2).min(BACKOFF.1));
+            *dialling = Dialling::Waiting(now + pause, (pause * 2).min(longest));
         }
+    }
+
+    /// The longest pause between attempts: `max_backoff` in milliseconds, and one second at least.
+    fn longest_pause(&self, purpose: &Purpose) -> Duration {
+        let (table, target) = match purpose {
+            Purpose::Manager(target) => ("Manager", target),
+            Purpose::Controller { target, .. } => ("Controller", target),
+        };
+        let mut rows = self.server.database.rows(table);
+        let row = rows.find(|(_, row)| row["target"].text() == Some(target)).map(|(_, row)| row);
+        let pause = row.and_then(|row| u64::try_from(row["max_backoff"].number()?).ok()).map(Duration::from_millis);
+        pause.unwrap_or(BACKOFF.1).max(BACKOFF.0)
     }
 
     /// A connection is gone for the switch's part.

@@ -317,6 +317,14 @@ impl Daemon {
         let id = hypervisor.id();
         let [key, certificate, authority] = [format!("{id}.key"), format!("{id}.pem"), "ca.pem".to_owned()].map(file);
         hypervisor.ovs_vsctl(&["set-ssl", &key, &certificate, &authority])?;
+        self.become_manager(hypervisor)
+    }
+
+    /// Points a hypervisor's database here, and nowhere else.
+    ///
+    /// # Errors
+    /// What `ovs-vsctl` complains of.
+    pub fn become_manager(&self, hypervisor: &Hypervisor) -> Result<()> {
         hypervisor.ovs_vsctl(&["set-manager", &format!("ssl:{MANAGEMENT_IP}:{}", self.ports.ovsdb)]).map(drop)
     }
 
@@ -325,17 +333,6 @@ impl Daemon {
         let mut tool = command(&self.binary.display().to_string(), arguments);
         self.as_admin(&mut tool);
         tool
-    }
-
-    /// Points a hypervisor's database to this controller, and to others of its cluster.
-    ///
-    /// # Errors
-    /// What `ovs-vsctl` complains of.
-    pub fn set_managers<'a>(hypervisor: &Hypervisor, daemons: impl Iterator<Item = &'a Self>) -> Result<()> {
-        let targets: Vec<String> =
-            daemons.map(|daemon| format!("ssl:{MANAGEMENT_IP}:{}", daemon.ports.ovsdb)).collect();
-        let words: Vec<&str> = ["set-manager"].into_iter().chain(targets.iter().map(String::as_str)).collect();
-        hypervisor.ovs_vsctl(&words).map(drop)
     }
 
     fn as_admin<'a>(&self, tool: &'a mut Command) -> &'a mut Command {

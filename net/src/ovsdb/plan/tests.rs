@@ -1,6 +1,7 @@
 //! Plans for switches put together by hand. That plans converge, a real server tells (`tests/ovsdb/server.rs`).
 
 use super::*;
+use crate::ovsdb::vswitch::{Controller, Manager};
 use serde_json::Value as Json;
 
 const SWITCH: Uuid = Uuid::from_u128(1);
@@ -8,7 +9,9 @@ const BRIDGE: Uuid = Uuid::from_u128(2);
 const PORT: Uuid = Uuid::from_u128(3);
 const INTERFACE: Uuid = Uuid::from_u128(4);
 const CONTROLLER: Uuid = Uuid::from_u128(5);
+const MANAGER: Uuid = Uuid::from_u128(6);
 const TARGET: &str = "ssl:192.0.2.1:6653";
+const MANAGER_TARGET: &str = "ssl:192.0.2.1:6640";
 
 fn map(pairs: &[(&str, &str)]) -> StringMap {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -22,6 +25,7 @@ fn desired() -> DesiredSwitch {
     DesiredSwitch {
         bridge: "br-int".to_owned(),
         controllers: [TARGET.to_owned()].into(),
+        managers: [MANAGER_TARGET.to_owned()].into(),
         tunnels: [("tun".to_owned(), tunnel())].into(),
         epoch: 7,
     }
@@ -32,6 +36,7 @@ fn settled() -> Vswitch {
     let switch = Switch {
         uuid: SWITCH,
         bridges: [BRIDGE].into(),
+        managers: [MANAGER].into(),
         external_ids: map(&[("selvedge-epoch", "7"), ("system-id", "hv1")]),
         ..Switch::default()
     };
@@ -66,13 +71,19 @@ fn settled() -> Vswitch {
         external_ids: map(&[("selvedge", "controller")]),
         ..Controller::default()
     };
+    let manager = Manager {
+        target: MANAGER_TARGET.to_owned(),
+        max_backoff: Some(1000),
+        external_ids: map(&[("selvedge", "manager")]),
+        ..Manager::default()
+    };
     Vswitch {
         switch: Some(switch),
         bridges: [(BRIDGE, bridge)].into(),
         ports: [(PORT, port)].into(),
         interfaces: [(INTERFACE, interface)].into(),
         controllers: [(CONTROLLER, controller)].into(),
-        managers: BTreeMap::new(),
+        managers: [(MANAGER, manager)].into(),
     }
 }
 
