@@ -12,6 +12,7 @@
 //! | [`fabric`] | the physical network |
 //! | [`stage`] | what a simulated world can be told to do |
 //! | [`switch`] | Open vSwitch as a machine of bytes, packets and time |
+//! | [`window`] | what the harness sees of a controller |
 //! | [`world`] | our world: one thread, its own time, everything from a seed |
 //! | [`testbed`] | real Open vSwitch in network namespaces |
 
@@ -26,4 +27,5 @@ pub mod run;
 pub mod stage;
 pub mod switch;
 pub mod testbed;
+pub mod window;
 pub mod world;

@@ -74,7 +74,7 @@ impl<R: Runtime> Member<R> {
                 Ok(Said::Gossip(Some(gossip))) => {
                     is_lost = false;
                     let up_to = gossip.heard;
-                    // A node that is not known here yet will be told of again.
+                    // What it could not tell yet, or this one not yet understand, is told again.
                     if self.handle.hear(gossip) {
                         heard = up_to;
                     }

@@ -31,8 +31,8 @@ pub struct Word {
     pub epoch: Epoch,
     /// What there is to tell.
     pub report: Report,
-    /// Up to where the switch has confirmed everything.
-    pub confirmed: Option<Revision>,
+    /// Up to where the switch lacks nothing; nothing if nobody has looked.
+    pub realised: Option<Revision>,
 }
 
 /// What changed of a controller's nodes since somebody listened last.
@@ -107,31 +107,34 @@ impl State {
 
     fn word(&self, node: Uuid) -> Option<Word> {
         let (record, state) = (self.nib.nodes().get(&node)?, self.nodes.get(&node)?);
-        let confirmed = state.progress.as_ref().and_then(|progress| progress.confirmed_up_to());
-        Some(Word { node, epoch: record.epoch, report: state.own.clone(), confirmed })
+        let realised = state.realised(self.nib.revision());
+        Some(Word { node, epoch: record.epoch, report: state.own.clone(), realised })
     }
 
     /// Another controller told something. What is of a mastership before the one that is known here is passed over; one that
-    /// is not known here yet is believed. Whether all nodes that it told of are known here: if not, it must tell again.
+    /// is not known here yet is believed. Whether that was all there is to be told: a node may be unknown here, or the teller
+    /// not yet where this controller began, and then it must tell again.
     pub(super) fn hear(&mut self, gossip: Gossip) -> bool {
-        let mut knew_all = true;
+        let mut is_all = true;
         self.changes.heard += 1;
         self.reach.entry(gossip.teller).or_default().extend(gossip.reach);
-        for Word { node, epoch, report, confirmed } in gossip.words {
+        for Word { node, epoch, report, realised } in gossip.words {
             let known = self.nib.nodes().get(&node).map(|record| record.epoch).zip(self.nodes.get_mut(&node));
             let Some((current, state)) = known else {
-                knew_all = false;
+                is_all = false;
                 continue;
             };
             if epoch < current {
                 continue;
             }
             state.told = Some((epoch, report));
-            if let Some(confirmed) = confirmed {
-                state.progress.get_or_insert_default().confirmed(confirmed);
+            if let Some(realised) = realised {
+                let progress = state.progress.get_or_insert_default();
+                progress.confirmed(realised);
+                is_all &= !progress.is_unknown();
             }
         }
-        knew_all
+        is_all
     }
 
     /// Another controller does not answer: how its nodes are is not known.

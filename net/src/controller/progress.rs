@@ -51,9 +51,9 @@ impl Progress {
         self.crowd = self.crowd.filter(|(_, to)| *to >= next).map(|(from, to)| (from.max(next), to));
     }
 
-    /// Up to where everything is confirmed; nothing if nobody has looked.
-    pub fn confirmed_up_to(&self) -> Option<Revision> {
-        self.confirmed
+    /// Whether nobody has looked at the switch since it could have missed something.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown_up_to.is_some()
     }
 
     /// Whether a revision after `since`, up to `until`, concerns the node and is not confirmed.

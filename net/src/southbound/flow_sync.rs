@@ -2,10 +2,10 @@
 //!
 //! It takes the primary role under the node's epoch, starts to watch for foreign changes, asks what the switch holds,
 //! and sends the difference. From then on it sends what the core feeds it, one bundle at a time; what comes meanwhile
-//! waits and merges. If the switch refuses a bundle, or somebody else changes its flows, it is asked again what it
-//! holds. Start at [`FlowSync::start`].
+//! waits and merges. If somebody else changes the switch's flows, it is asked again what it holds; if it refuses a bundle, too, but
+//! only when the driver says so: one that always refuses must not be asked in a tight circle. Start at [`FlowSync::start`].
 
-use crate::openflow::bundle::{BundleRun, Failure, Outcome};
+use crate::openflow::bundle::{BundleRun, Outcome};
 use crate::openflow::flows::{DumpedBody, FlowMod};
 use crate::openflow::groups::{DumpedBuckets, GroupMod};
 use crate::openflow::message::{Body, BundleId, Message, Mod, Role, RoleRequest, Xid};
@@ -32,6 +32,8 @@ enum Phase {
     Told(Dump),
     /// A change is on its way.
     Changing(Changing),
+    /// It refused a change: nothing is done before the driver calls [`FlowSync::ask`].
+    Refusing,
     /// Nothing to do.
     InStep,
 }
@@ -76,9 +78,9 @@ pub(super) enum Told {
     Done(Size),
     /// The switch holds this revision; call [`FlowSync::change`] when there is more.
     Holds(Revision),
-    /// Somebody else changed the switch's flows, or it lost them; it is being asked again.
+    /// Somebody else changed the switch's flows, or it lost them; it is being asked again, or will be.
     Disturbed,
-    /// It refused a change; it is being asked again.
+    /// It refused a change: call [`FlowSync::ask`] after a while.
     Refused(String),
     /// Another controller has it, or had it after us: give up.
     Fenced(String),
@@ -89,18 +91,18 @@ pub(super) enum Told {
 pub(super) struct FlowSync {
     phase: Phase,
     next_bundle: u32,
-    /// Refusals in a row: a switch that always refuses must not be asked in a tight circle.
-    refusals: u32,
 }
-
-/// After so many refusals in a row the driver gives the connection up; the switch's own back-off paces the next try.
-const REFUSALS_MAX: u32 = 3;
 
 impl FlowSync {
     /// Begins on a session that is up.
     pub fn start(session: &mut Session, epoch: Epoch) -> Result<FlowSync, SendError> {
         let request = session.send(Body::RoleRequest(RoleRequest { role: Role::Primary, generation: epoch }))?;
-        Ok(FlowSync { phase: Phase::Role { request }, next_bundle: 1, refusals: 0 })
+        Ok(FlowSync { phase: Phase::Role { request }, next_bundle: 1 })
+    }
+
+    /// Whether the switch refused a change, and waits to be asked again.
+    pub fn is_refusing(&self) -> bool {
+        matches!(self.phase, Phase::Refusing)
     }
 
     /// Whether it takes changes now.
@@ -135,7 +137,7 @@ impl FlowSync {
                 Err(why) => Ok(Some(Told::Fenced(why))),
             },
             Phase::Changing(_) => self.changing(session, message),
-            Phase::Role { .. } | Phase::Told(_) | Phase::InStep => Ok(None),
+            Phase::Role { .. } | Phase::Told(_) | Phase::Refusing | Phase::InStep => Ok(None),
         }
     }
 
@@ -214,22 +216,12 @@ impl FlowSync {
         let Phase::Changing(changing) = &mut self.phase else { return Ok(None) };
         match changing.run.handle(message, |body| session.send(body))? {
             None => Ok(None),
-            Some(Outcome::Committed) => {
-                self.refusals = 0;
-                Ok(Some(Told::Done(changing.size)))
+            Some(Outcome::Committed) => Ok(Some(Told::Done(changing.size))),
+            Some(Outcome::Failed(failure)) => {
+                self.phase = Phase::Refusing;
+                Ok(Some(Told::Refused(format!("the switch refused a change of its flows: {failure}"))))
             }
-            Some(Outcome::Failed(failure)) => self.refused(session, failure),
         }
-    }
-
-    fn refused(&mut self, session: &mut Session, failure: Failure) -> Result<Option<Told>, SendError> {
-        self.refusals += 1;
-        let why = format!("the switch refused a change of its flows: {failure}");
-        if self.refusals >= REFUSALS_MAX {
-            return Ok(Some(Told::Fenced(why)));
-        }
-        self.ask(session)?;
-        Ok(Some(Told::Refused(why)))
     }
 
     /// Goes on after a bundle was done.
@@ -255,6 +247,7 @@ impl FlowSync {
     fn disturbed(&mut self, session: &mut Session) -> Result<Option<Told>, SendError> {
         match &self.phase {
             Phase::Role { .. } => Ok(None),
+            Phase::Refusing => Ok(Some(Told::Disturbed)),
             // Whether a bundle on its way comes before or after cannot be told: it is asked when all is done.
             Phase::Changing(_) | Phase::Asking(_) | Phase::Told(_) | Phase::InStep => {
                 self.ask(session)?;

@@ -14,5 +14,6 @@ mod listen;
 mod openflow;
 mod ovsdb;
 mod pipe;
+mod refusals;
 
 pub use listen::{Entrance, Southbound, serve};

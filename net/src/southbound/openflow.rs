@@ -6,6 +6,7 @@
 use super::flow_sync::{FlowSync, Told};
 use super::listen::{Guest, Southbound};
 use super::pipe::{Pipe, Turn};
+use super::refusals::Refusals;
 use crate::controller::{Connection, Fed, Feed, Handle, Link, Protocol};
 use crate::openflow::message::{AsyncConfig, AsyncKind, Features};
 use crate::openflow::session::{Config, Event, SendError, Session};
@@ -35,6 +36,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         session: Session::new(Config { unasked: Some(unasked()), ..Config::default() }, R::now()),
         feed: Feed::default(),
         stage: Stage::Greeting,
+        refusals: Refusals::default(),
         disturbed: false,
     };
     let mut pipe = Pipe::new(stream);
@@ -65,6 +67,7 @@ struct Driver {
     session: Session,
     feed: Feed,
     stage: Stage,
+    refusals: Refusals,
     /// Somebody else changed the flows, so that a difference is a repair.
     disturbed: bool,
 }
@@ -98,7 +101,9 @@ impl Driver {
                 Stage::WhichBridge { until, .. } => Some(*until),
                 Stage::Greeting | Stage::StandsBy { .. } | Stage::Flows { .. } => None,
             };
-            let deadline = self.session.deadline().into_iter().chain(waits).min();
+            let again = matches!(&self.stage, Stage::Flows { sync, .. } if sync.is_refusing());
+            let again = self.refusals.until.filter(|_| again);
+            let deadline = self.session.deadline().into_iter().chain(waits).chain(again).min();
             let timer = async {
                 match deadline {
                     Some(at) => R::sleep_until(at).await,
@@ -113,6 +118,9 @@ impl Driver {
                     self.session.tick(R::now());
                     if waits.is_some_and(|until| until <= R::now()) {
                         return "OVSDB did not tell whether this is the integration bridge".to_string();
+                    }
+                    if again.is_some() && let Err(why) = self.try_again::<R>() {
+                        return why;
                     }
                 }
                 () = self.link.woken() => if let Err(why) = self.woken::<R>() {
@@ -215,6 +223,15 @@ impl Driver {
         }
     }
 
+    /// Asks a switch that refused a change what it holds, if its pause is over.
+    fn try_again<R: Runtime>(&mut self) -> Result<(), Ended> {
+        let Stage::Flows { sync, .. } = &mut self.stage else { return Ok(()) };
+        match self.refusals.may_try(R::now()) {
+            true => sync.ask(&mut self.session).map_err(not_sent),
+            false => Ok(()),
+        }
+    }
+
     /// Does what the machine asks for, until it asks for nothing.
     fn told<R: Runtime>(&mut self, mut told: Option<Told>) -> Result<(), Ended> {
         while let Some(now) = told.take() {
@@ -232,6 +249,7 @@ impl Driver {
                     }
                 }
                 Told::Done(size) => {
+                    self.refusals = Refusals::default();
                     self.handle.node(self.node, |state| {
                         state.own.counters.bundles += 1;
                         state.own.counters.flow_mods += size.flows;
@@ -246,7 +264,10 @@ impl Driver {
                     })
                 }
                 Told::Disturbed => self.disturbed = true,
-                Told::Refused(why) => self.problem(why),
+                Told::Refused(why) => {
+                    self.refusals.refused(R::now());
+                    self.problem(why);
+                }
                 Told::Fenced(why) => {
                     self.problem(why.clone());
                     return Err(why);

@@ -6,6 +6,7 @@
 
 use super::listen::{Guest, Southbound};
 use super::pipe::{Pipe, Turn};
+use super::refusals::Refusals;
 use crate::controller::{Connection, Handle, Link, Protocol};
 use crate::ovsdb::operation::{Operation, TransactError, Transaction};
 use crate::ovsdb::plan::{self, DesiredSwitch, DesiredTunnel, Plan};
@@ -108,37 +109,6 @@ struct Fence {
     in_flight: Option<TransactionId>,
     /// The switch answered, and what it told before is to be entered.
     is_answered: bool,
-}
-
-/// How often the switch refused in a row, and what follows of it.
-#[derive(Default)]
-struct Refusals {
-    count: u32,
-    /// Nothing is tried before.
-    until: Option<Moment>,
-}
-
-impl Refusals {
-    /// The pause after the first refusal, which may well be a race with somebody else; it doubles with each further one.
-    const PAUSE_MIN: Duration = Duration::from_millis(100);
-    /// The longest pause.
-    const PAUSE_MAX: Duration = Duration::from_secs(10);
-
-    /// One more: the pause after it.
-    fn refused(&mut self, now: Moment) -> Duration {
-        let pause = (Self::PAUSE_MIN * 2_u32.pow(self.count.min(16))).min(Self::PAUSE_MAX);
-        self.count += 1;
-        self.until = Some(now + pause);
-        pause
-    }
-
-    /// Whether the time for an attempt has come.
-    fn may_try(&mut self, now: Moment) -> bool {
-        if self.until.is_some_and(|until| until <= now) {
-            self.until = None;
-        }
-        self.until.is_none()
-    }
 }
 
 /// So often a switch may refuse to be left in order before it is left as it is.
@@ -537,20 +507,6 @@ mod tests {
             let bytes = codec::encode(&Message::Response { id, outcome: Ok(result) });
             self.stream.write_all(&bytes).await.expect("sent");
         }
-    }
-
-    #[test]
-    fn a_switch_that_refuses_is_left_alone_for_longer_each_time() {
-        let mut refusals = Refusals::default();
-        let (mut now, mut attempts) = (Duration::ZERO, 0);
-        while now < Duration::from_secs(60) {
-            assert!(refusals.may_try(now));
-            attempts += 1;
-            let pause = refusals.refused(now);
-            assert!(!refusals.may_try(now + pause - Duration::from_nanos(1)));
-            now += pause;
-        }
-        assert_eq!(attempts, 12, "0.1 s, doubling up to 10 s");
     }
 
     /// A switch that says nothing of its own accord: what its first answer calls for must come all the same, and not

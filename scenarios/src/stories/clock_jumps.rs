@@ -4,7 +4,7 @@
 
 use super::Story;
 use super::telling::*;
-use selvedge_sim::plan::fault::Fault;
+use selvedge_sim::plan::controller::{ControllerTrouble, Who};
 
 /// The story.
 pub const STORY: Story = Story {
@@ -13,7 +13,7 @@ pub const STORY: Story = Story {
     source: "the catalogue: C1, C2; leases and sessions of etcd and Consul",
     marks: &[],
     make: || {
-        let clock = |ahead_ms, drift_ppm| Fault::Clock { ahead_ms, drift_ppm };
+        let clock = |ahead_ms, drift_ppm| ControllerTrouble::Clock { ahead_ms, drift_ppm }.of(Who::All);
         network(2, 4)
             .pings(THERE, 55_000, 600)
             .changes(1, THERE, 50_000, 900)

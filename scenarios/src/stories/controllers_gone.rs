@@ -4,7 +4,7 @@
 
 use super::Story;
 use super::telling::*;
-use selvedge_sim::plan::fault::Fault;
+use selvedge_sim::plan::controller::{ControllerTrouble, Who};
 use selvedge_sim::run::report::Mark;
 
 /// The story.
@@ -16,8 +16,8 @@ pub const STORY: Story = Story {
     make: || {
         network(3, 6)
             .pings(THERE, 75_000, 250)
-            .fault(THERE + 2_000, Fault::KillController { down_ms: 25_000 })
-            .fault(THERE + 36_000, Fault::PowerCut { down_ms: 20_000 })
+            .fault(THERE + 2_000, ControllerTrouble::Kill { down_ms: 25_000 }.of(Who::All))
+            .fault(THERE + 36_000, ControllerTrouble::PowerCut { down_ms: 20_000 }.of(Who::All))
             .heals(80_000)
     },
 };

@@ -4,7 +4,7 @@
 
 use super::Story;
 use super::telling::*;
-use selvedge_sim::plan::fault::{DiskTrouble, Fault};
+use selvedge_sim::plan::controller::{ControllerTrouble, DiskTrouble, Who};
 use selvedge_sim::run::report::Mark;
 
 /// The story.
@@ -19,9 +19,15 @@ pub const STORY: Story = Story {
             .changes(0, THERE, THERE + 8_000, 400)
             .changes(1, THERE + 8_000, THERE + 24_000, 400)
             .changes(2, THERE + 24_000, 50_000, 400)
-            .fault(THERE + 3_000, Fault::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 })
-            .fault(THERE + 12_000, Fault::PowerCutAt { operations: 9, down_ms: 2_000 })
-            .fault(THERE + 20_000, Fault::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 })
-            .fault(THERE + 28_000, Fault::PowerCutAt { operations: 40, down_ms: 2_000 })
+            .fault(
+                THERE + 3_000,
+                ControllerTrouble::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 }.of(Who::All),
+            )
+            .fault(THERE + 12_000, ControllerTrouble::PowerCutAt { operations: 9, down_ms: 2_000 }.of(Who::All))
+            .fault(
+                THERE + 20_000,
+                ControllerTrouble::Disk { trouble: DiskTrouble::SyncFails, for_ms: 1_000 }.of(Who::All),
+            )
+            .fault(THERE + 28_000, ControllerTrouble::PowerCutAt { operations: 40, down_ms: 2_000 }.of(Who::All))
     },
 };

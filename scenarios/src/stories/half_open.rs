@@ -4,7 +4,7 @@
 
 use super::Story;
 use super::telling::*;
-use selvedge_sim::plan::fault::Fault;
+use selvedge_sim::plan::controller::{ControllerTrouble, Who};
 use selvedge_sim::run::report::Mark;
 
 /// The story.
@@ -17,7 +17,7 @@ pub const STORY: Story = Story {
         network(3, 3)
             .pings(THERE, 55_000, 500)
             .changes(0, THERE, 50_000, 800)
-            .fault(THERE + 3_000, Fault::PowerCut { down_ms: 100 })
-            .fault(THERE + 25_000, Fault::PowerCut { down_ms: 700 })
+            .fault(THERE + 3_000, ControllerTrouble::PowerCut { down_ms: 100 }.of(Who::All))
+            .fault(THERE + 25_000, ControllerTrouble::PowerCut { down_ms: 700 }.of(Who::All))
     },
 };

@@ -9,15 +9,18 @@ mod half_open;
 mod late_updates;
 mod migration_cut_off;
 mod numbers_swapped;
+mod owners_change;
 mod physical_network;
 mod ports_renumbered;
 mod reboot_unrecorded;
+mod refused_in_turn;
 mod refused_transactions;
 mod reply_lost;
 mod same_addresses;
 mod silent_switch;
 mod table_full;
 pub mod telling;
+mod told_late;
 mod two_places;
 
 use selvedge_sim::oracles::Violation;
@@ -65,14 +68,17 @@ pub const ALL: &[Story] = &[
     late_updates::STORY,
     migration_cut_off::STORY,
     numbers_swapped::STORY,
+    owners_change::STORY,
     physical_network::STORY,
     ports_renumbered::STORY,
     reboot_unrecorded::STORY,
+    refused_in_turn::STORY,
     refused_transactions::STORY,
     reply_lost::STORY,
     same_addresses::STORY,
     silent_switch::STORY,
     table_full::STORY,
+    told_late::STORY,
     two_places::STORY,
 ];
 

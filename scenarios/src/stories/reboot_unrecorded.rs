@@ -6,7 +6,8 @@
 use super::Story;
 use super::telling::*;
 use selvedge_sim::logical::{Port, PortId, SwitchId, VifId};
-use selvedge_sim::plan::fault::{DiskTrouble, Fault};
+use selvedge_sim::plan::controller::{ControllerTrouble, DiskTrouble, Who};
+use selvedge_sim::plan::fault::Fault;
 use selvedge_sim::plan::{Encap, GuestAct, HvId, Request};
 use selvedge_sim::run::report::Mark;
 
@@ -37,7 +38,10 @@ pub const STORY: Story = Story {
             .api(9_612, Request::CreatePort { port: PortId(7), config: any })
             .api(9_623, Request::Attach { port: PortId(7), vif: Some(first) })
             .fault(REBOOT, Fault::RebootHypervisor { hv: HvId(0), down_ms: DOWN })
-            .fault(REBOOT + DOWN - 240, Fault::Disk { trouble: DiskTrouble::ReadOnly, for_ms: 2_310 });
+            .fault(
+                REBOOT + DOWN - 240,
+                ControllerTrouble::Disk { trouble: DiskTrouble::ReadOnly, for_ms: 2_310 }.of(Who::All),
+            );
         (0..10).fold(plan, |plan, n| {
             plan.guest(REBOOT + 1_000 + n * 400, GuestAct::Ping { from: stranger, to: far, v6: true })
         })

@@ -20,6 +20,7 @@ pub fn network(hypervisors: u16, guests: u16) -> Plan {
 /// Hypervisors and guests' interfaces, and nothing configured.
 pub fn bare(hypervisors: u16, vifs: Vec<Vif>) -> Plan {
     let setup = Setup {
+        controllers: 1,
         hypervisors,
         vifs,
         snapshot_every: 20_000,
@@ -70,6 +71,8 @@ pub trait Telling: Sized {
     fn changes(self, port: u16, from_ms: u64, to_ms: u64, every_ms: u64) -> Self;
     /// When all faults end.
     fn heals(self, at_ms: u64) -> Self;
+    /// So many controllers.
+    fn controllers(self, controllers: u16) -> Self;
 }
 
 impl Telling for Plan {
@@ -103,5 +106,9 @@ impl Telling for Plan {
 
     fn heals(self, at_ms: u64) -> Plan {
         Plan { heal_at_ms: at_ms, ..self }
+    }
+
+    fn controllers(self, controllers: u16) -> Plan {
+        Plan { setup: Setup { controllers, ..self.setup }, ..self }
     }
 }

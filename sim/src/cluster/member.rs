@@ -1,19 +1,18 @@
 //! A member's process: the code that ships, on the world's runtime and disk, and clients that live beside it.
 //!
-//! Start at [`software`]; what the harness sees of it is a [`Window`].
+//! Start at [`software`].
 
 use super::desk::{Desk, clerk, settle};
 use super::history::{History, Written, digest};
+use crate::window::Window;
 use crate::world::time_on_this_thread;
-use selvedge_core::ids::MemberId;
-use selvedge_core::nib::{Command, Common, Nib, Object, Southbound, TransportZone};
+use selvedge_core::nib::{Command, Common, Object, Southbound, TransportZone};
 use selvedge_net::cluster::{Member, MemberConfig, ProposeError};
 use selvedge_net::controller::{self, CoreError, Handle, Started, SubmitError};
 use selvedge_net::runtime::{Disk, Runtime};
 use selvedge_net::store::Store;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a member's last words begin with if it never came up.
@@ -23,66 +22,6 @@ pub const DISMISSED: &str = "dismissed";
 
 /// So long a client waits for a read.
 const READ_MAX: Duration = Duration::from_secs(5);
-
-/// What one sees of a member from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
-    /// The term it is in.
-    pub term: u64,
-    /// Its number.
-    pub member: MemberId,
-    /// Who leads in that term, as far as it knows.
-    pub leader: Option<MemberId>,
-    /// Up to which entry it has applied the log.
-    pub applied: Option<u64>,
-    /// Who votes, as it was agreed upon, as far as it knows.
-    pub voters: BTreeSet<MemberId>,
-}
-
-type Look = Box<dyn Fn() -> View + Send>;
-
-/// What the harness sees of a member, through all its lives. Clones are the same.
-#[derive(Clone, Default)]
-pub struct Window(Arc<Mutex<Seen>>);
-
-#[derive(Default)]
-struct Seen {
-    up: Option<(Handle, Look)>,
-    ended: Option<String>,
-    boots: u64,
-}
-
-impl Window {
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().expect("no holder panics")
-    }
-
-    /// What it looks like, while it is up.
-    pub fn view(&self) -> Option<View> {
-        self.lock().up.as_ref().map(|(_, look)| look())
-    }
-
-    /// What it holds, while it is up.
-    pub fn nib(&self) -> Option<Nib> {
-        self.lock().up.as_ref().map(|(handle, _)| handle.read(|state| state.nib.clone()))
-    }
-
-    /// Why its process ended by itself, if it did; said once.
-    pub fn take_ended(&self) -> Option<String> {
-        self.lock().ended.take()
-    }
-
-    /// How often it came up.
-    pub fn boots(&self) -> u64 {
-        self.lock().boots
-    }
-
-    /// Its process is gone.
-    pub fn close(&self) {
-        let mut seen = self.lock();
-        (seen.up, seen.ended) = (None, None);
-    }
-}
 
 /// What a member is given.
 #[derive(Clone, Debug)]
@@ -106,8 +45,7 @@ pub struct Place {
 /// What runs on a member's host. It ends when the member cannot start or its disk fails.
 pub async fn software<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<History>>, window: Window) {
     let ended = live::<R, D>(place, disk, history, &window).await;
-    let mut seen = window.lock();
-    (seen.up, seen.ended) = (None, Some(ended));
+    window.end(ended);
 }
 
 async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<History>>, window: &Window) -> String {
@@ -127,7 +65,7 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
         mutual: None,
         snapshot_every: place.snapshot_every,
     };
-    let Started { handle, member, core, .. } = match controller::start::<R>(store, &config).await {
+    let Started { handle, member, core, from_snapshot } = match controller::start::<R>(store, &config).await {
         Ok(started) => started,
         Err(error) => return format!("{CANNOT_START}: {error}"),
     };
@@ -140,20 +78,7 @@ async fn live<R: Runtime, D: Disk>(place: Place, disk: D, history: Arc<Mutex<His
         let client = client(place.clone(), handle.clone(), member.clone(), history.clone());
         R::spawn("client", client);
     }
-    let look = {
-        let member = member.clone();
-        Box::new(move || {
-            let metrics = member.metrics();
-            let applied = metrics.last_applied.map(|applied| applied.index);
-            let voters = metrics.committed_membership_config.voter_ids().collect();
-            View { term: metrics.current_term, member: own, leader: metrics.current_leader, applied, voters }
-        })
-    };
-    {
-        let mut seen = window.lock();
-        seen.up = Some((handle, look));
-        seen.boots += 1;
-    }
+    window.open(handle, member, own, from_snapshot);
     match core.await {
         Ok(()) => "stopped".to_string(),
         Err(error @ CoreError::Member(ProposeError::Dismissed)) => format!("{DISMISSED}: {error}"),

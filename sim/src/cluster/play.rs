@@ -4,12 +4,13 @@
 use super::desk::Desk;
 use super::drives::Drives;
 use super::history::{Counts, History};
-use super::member::{CANNOT_START, DISMISSED, Place, View, Window, software};
+use super::member::{CANNOT_START, DISMISSED, Place, software};
 use super::plan::{ClusterPlan, DiskTrouble, Seat, Trouble};
 use crate::disk::SimDisk;
 use crate::oracles::Violation;
 use crate::run::finish;
 use crate::stage::{Path, Stage, Stop};
+use crate::window::{self, View, Window};
 use crate::world::{World, WorldRuntime, words};
 use selvedge_core::ids::MemberId;
 use selvedge_core::nib::Nib;
@@ -284,12 +285,9 @@ impl<'a> Play<'a> {
         self.report.joined_anew += 1;
     }
 
-    /// Whether all hosts are members with a vote, and nobody else has one, as the leader knows it.
+    /// Whether all hosts are members with a vote, and nobody else has one.
     fn is_whole(&self) -> bool {
-        let views: Option<Vec<View>> = self.windows.iter().map(Window::view).collect();
-        let Some(views) = views else { return false };
-        let members: BTreeSet<MemberId> = views.iter().map(|view| view.member).collect();
-        views.iter().any(|view| view.leader == Some(view.member) && view.voters == members)
+        window::is_whole(self.windows.iter())
     }
 
     async fn is_whole_by(&mut self, end: Duration) -> bool {

@@ -70,6 +70,23 @@ pub struct Fired {
     pub unreadable: u64,
 }
 
+impl Fired {
+    /// Of two disks together.
+    #[must_use]
+    pub fn and(self, other: Fired) -> Fired {
+        Fired {
+            lost: self.lost + other.lost,
+            torn: self.torn + other.torn,
+            kept: self.kept + other.kept,
+            power_cuts: self.power_cuts + other.power_cuts,
+            failed_syncs: self.failed_syncs + other.failed_syncs,
+            refused: self.refused + other.refused,
+            rotten: self.rotten + other.rotten,
+            unreadable: self.unreadable + other.unreadable,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct File {
     bytes: Vec<u8>,

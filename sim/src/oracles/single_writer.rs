@@ -15,6 +15,11 @@ use std::time::Duration;
 pub struct Writers(BTreeMap<HvId, u64>);
 
 impl Writers {
+    /// The newest generation under which a switch was changed, if any was.
+    pub fn newest(&self, hv: HvId) -> Option<u64> {
+        self.0.get(&hv).copied()
+    }
+
     /// A modification took effect, under a generation; none if its connection had no role.
     pub fn wrote(&mut self, at: Duration, hv: HvId, generation: Option<u64>) -> Option<Violation> {
         let Some(generation) = generation else {

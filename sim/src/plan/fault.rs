@@ -5,6 +5,7 @@
 //! cuts, crash loops (P5) of kills, bursts (A3) of requests. Start at [`Fault`]; what cannot be said is listed at
 //! [`UNSAID`].
 
+use super::controller::{ControllerTrouble, Who};
 use super::physical::Physical;
 use super::{Encap, HvId};
 use crate::logical::VifId;
@@ -21,9 +22,9 @@ pub const UNSAID: &[(&str, &str)] = &[
     ("U6", "nothing watches tunnels by BFD yet"),
     ("U7-U11 of tenants", "there are no gateways yet: only tunnel packets meet the physical segments"),
     ("P4", "tasks take no time in the simulated world"),
-    ("P7, P8", "a member that lost its disk cannot be told from a new one yet, and would vote twice"),
+    ("P7, P8", "members come and go in `cargo sim cluster`, which has no switches"),
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
-    ("D3, D5", "a controller that is alone refuses its store then, and stays away: `cargo sim cluster` has them"),
+    ("D3, D5", "a controller refuses its store then, and must join anew: `cargo sim cluster` has them"),
     ("D4, D10", "one file, written by one store: misdirected writes are left to its checksums"),
     ("S7", "no flow sends packets to a controller"),
     ("S13", "every switch has the features of the newest"),
@@ -40,9 +41,9 @@ pub const UNSAID: &[(&str, &str)] = &[
 pub enum Way {
     /// Both.
     Both,
-    /// To the controller.
+    /// To the controllers.
     Up,
-    /// From it.
+    /// From them.
     Down,
 }
 
@@ -64,20 +65,6 @@ pub enum Trouble {
     Fragments(u16),
     /// So many of a hundred flows lose everything.
     Grey(u8),
-}
-
-/// How a disk fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DiskTrouble {
-    /// The next sync fails, and what it should have made durable may be lost.
-    SyncFails,
-    /// No space is left.
-    Full,
-    /// Every operation takes so many milliseconds.
-    Slow(u16),
-    /// Nothing can be written.
-    ReadOnly,
 }
 
 /// What an operator changes on a switch behind the controller's back.
@@ -108,7 +95,7 @@ pub enum Edit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// A hypervisor and the controller do not hear each other.
+    /// A hypervisor and the controllers do not hear each other.
     CutManagement {
         /// Which hypervisor.
         hv: HvId,
@@ -117,7 +104,7 @@ pub enum Fault {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
-    /// The path between a hypervisor and the controller is slow, lossy or narrow.
+    /// The paths between a hypervisor and the controllers are slow, lossy or narrow.
     PoorManagement {
         /// Which hypervisor.
         hv: HvId,
@@ -132,12 +119,12 @@ pub enum Fault {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
-    /// Connections between a hypervisor and the controller are reset.
+    /// Connections between a hypervisor and the controllers are reset.
     ResetManagement {
         /// Which hypervisor.
         hv: HvId,
     },
-    /// API clients and the controller do not hear each other.
+    /// API clients and the controllers do not hear each other.
     CutClients {
         /// For how long, in milliseconds.
         for_ms: u64,
@@ -162,41 +149,12 @@ pub enum Fault {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
-    /// The controller is killed, and started again.
-    KillController {
-        /// After how long, in milliseconds.
-        down_ms: u64,
-    },
-    /// The controller's host loses power, with what its disk had not synced.
-    PowerCut {
-        /// Power is back after so many milliseconds.
-        down_ms: u64,
-    },
-    /// Power is lost at a disk operation that is yet to come: within a commit, often.
-    PowerCutAt {
-        /// So many operations from now.
-        operations: u32,
-        /// Power is back after so many milliseconds.
-        down_ms: u64,
-    },
-    /// The controller's process is held.
-    PauseController {
-        /// For how long, in milliseconds.
-        for_ms: u64,
-    },
-    /// The controller's disk fails.
-    Disk {
+    /// A controller misbehaves, or several.
+    Controller {
+        /// Which.
+        who: Who,
         /// How.
-        trouble: DiskTrouble,
-        /// For how long, in milliseconds.
-        for_ms: u64,
-    },
-    /// The controller's clocks go wrong.
-    Clock {
-        /// Civil time is ahead by so much, in milliseconds.
-        ahead_ms: i64,
-        /// Both clocks run fast by so many parts in a million.
-        drift_ppm: i32,
+        trouble: ControllerTrouble,
     },
     /// ovs-vswitchd is restarted: flows, groups, roles and generation ids are gone.
     RestartVswitchd {
@@ -319,7 +277,7 @@ pub enum Fault {
         /// From the address of this hypervisor, if another's.
         as_from: Option<HvId>,
     },
-    /// Somebody sends bytes that are no protocol to the controller.
+    /// Somebody sends bytes that are no protocol to a controller.
     Garbage {
         /// From this hypervisor's address.
         hv: HvId,
@@ -337,17 +295,12 @@ impl Fault {
             Fault::CutManagement { way: Way::Up | Way::Down, .. } => Some(Ability::OneWayCuts),
             Fault::PoorManagement { .. } => Some(Ability::Paths),
             Fault::ResetManagement { .. } | Fault::ResetClients => Some(Ability::Resets),
-            Fault::PowerCut { .. } | Fault::PowerCutAt { .. } | Fault::RebootHypervisor { .. } => {
-                Some(Ability::PowerCuts)
-            }
-            Fault::PauseController { .. } => Some(Ability::Pauses),
-            Fault::Clock { .. } => Some(Ability::Clocks),
+            Fault::Controller { trouble, .. } => trouble.needs(),
+            Fault::RebootHypervisor { .. } => Some(Ability::PowerCuts),
             Fault::CutManagement { way: Way::Both, .. }
             | Fault::CutClients { .. }
             | Fault::Underlay { .. }
             | Fault::Physical { .. }
-            | Fault::KillController { .. }
-            | Fault::Disk { .. }
             | Fault::RestartVswitchd { .. }
             | Fault::RestartOvsdb { .. }
             | Fault::TableFull { .. }
@@ -387,18 +340,7 @@ impl Fault {
                 Trouble::Grey(_) => "U5",
             },
             Fault::Physical { trouble, .. } => trouble.id(),
-            Fault::KillController { .. } => "P1",
-            Fault::PowerCut { .. } => "P6",
-            Fault::PowerCutAt { .. } => "P2",
-            Fault::PauseController { .. } => "P3",
-            Fault::Disk { trouble, .. } => match trouble {
-                DiskTrouble::SyncFails => "D6",
-                DiskTrouble::Full => "D7",
-                DiskTrouble::Slow(_) => "D8",
-                DiskTrouble::ReadOnly => "D11",
-            },
-            Fault::Clock { drift_ppm: 0, .. } => "C1",
-            Fault::Clock { .. } => "C2",
+            Fault::Controller { trouble, .. } => trouble.id(),
             Fault::RestartVswitchd { renumber: false, .. } => "S1",
             Fault::RestartVswitchd { renumber: true, .. } => "S1-renumber",
             Fault::RestartOvsdb { .. } => "S2",
@@ -427,22 +369,16 @@ impl Fault {
             | Fault::CutClients { for_ms }
             | Fault::Underlay { for_ms, .. }
             | Fault::Physical { for_ms, .. }
-            | Fault::PauseController { for_ms }
-            | Fault::Disk { for_ms, .. }
             | Fault::TableFull { for_ms, .. }
             | Fault::ImpatientBundles { for_ms, .. }
             | Fault::SlowSwitch { for_ms, .. }
             | Fault::RefuseTransactions { for_ms, .. }
             | Fault::LateUpdates { for_ms, .. }
             | Fault::CacheLag { for_ms, .. } => Some(*for_ms),
-            Fault::KillController { down_ms }
-            | Fault::PowerCut { down_ms }
-            | Fault::RestartVswitchd { down_ms, .. }
-            | Fault::RebootHypervisor { down_ms, .. } => Some(*down_ms),
+            Fault::RestartVswitchd { down_ms, .. } | Fault::RebootHypervisor { down_ms, .. } => Some(*down_ms),
+            Fault::Controller { trouble, .. } => trouble.lasts_ms(),
             Fault::ResetManagement { .. }
             | Fault::ResetClients
-            | Fault::PowerCutAt { .. }
-            | Fault::Clock { .. }
             | Fault::RestartOvsdb { .. }
             | Fault::FailModification { .. }
             | Fault::EvictFlow { .. }
@@ -473,16 +409,7 @@ impl fmt::Display for Fault {
             Fault::ResetClients => f.write_str("connections of API clients are reset"),
             Fault::Underlay { from, to, trouble, .. } => write!(f, "underlay {from} to {to}: {trouble:?}"),
             Fault::Physical { trouble, .. } => write!(f, "{trouble}"),
-            Fault::KillController { .. } => f.write_str("the controller is killed"),
-            Fault::PowerCut { .. } => f.write_str("the controller loses power"),
-            Fault::PowerCutAt { operations, .. } => {
-                write!(f, "the controller loses power at disk operation {operations} from now")
-            }
-            Fault::PauseController { .. } => f.write_str("the controller is held"),
-            Fault::Disk { trouble, .. } => write!(f, "the controller's disk: {trouble:?}"),
-            Fault::Clock { ahead_ms, drift_ppm } => {
-                write!(f, "the controller's clock: {ahead_ms} ms ahead, {drift_ppm} ppm fast")
-            }
+            Fault::Controller { who, trouble } => trouble.tell(*who, f),
             Fault::RestartVswitchd { hv, renumber, .. } => {
                 write!(f, "ovs-vswitchd of {hv} restarts{}", if *renumber { ", ports renumbered" } else { "" })
             }

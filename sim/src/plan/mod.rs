@@ -7,6 +7,7 @@
 //! The first part is safety under anything; at [`Plan::heal_at_ms`] all faults end, and the world must converge.
 //! Start at [`Plan`]; faults are [`fault::Fault`].
 
+pub mod controller;
 pub mod fault;
 pub mod physical;
 pub mod shrink;
@@ -92,11 +93,14 @@ impl Vif {
 /// What there is from the beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
+    /// How many controllers.
+    #[serde(default = "one")]
+    pub controllers: u16,
     /// How many hypervisors.
     pub hypervisors: u16,
     /// The guests' interfaces, by number.
     pub vifs: Vec<Vif>,
-    /// The controller takes a snapshot after so many commands.
+    /// A controller takes a snapshot after so many commands.
     pub snapshot_every: u64,
     /// Switches volunteer nothing: no statistics, no status of their own accord.
     pub silent: bool,
@@ -104,6 +108,10 @@ pub struct Setup {
     pub underlay_mtu: u16,
     /// Incremental computation is compared with a full one so often, in milliseconds; 0 is only at the end.
     pub recompute_every_ms: u64,
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// Something that happens at a time.
@@ -302,8 +310,9 @@ impl Plan {
         let line = |step: &Step| format!("{:>9.3} s  {}\n", step.at_ms as f64 / 1e3, step.act);
         let heal = format!("{:>9.3} s  all faults end; the world must converge\n", self.heal_at_ms as f64 / 1e3);
         let head = format!(
-            "{}: {} hypervisors, {} guests, snapshot every {} commands{}\n",
+            "{}: {} controllers, {} hypervisors, {} guests, snapshot every {} commands{}\n",
             self.name,
+            self.setup.controllers,
             self.setup.hypervisors,
             self.setup.vifs.len(),
             self.setup.snapshot_every,

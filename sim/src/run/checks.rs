@@ -1,5 +1,6 @@
 //! Asks the oracles, while a run is under way and when it has converged. Start at [`Checks::sometimes`] and [`everything`].
 
+use super::controllers::Seat;
 use super::director::Director;
 use super::intent::Intent;
 use super::plant::{Plant, Version};
@@ -86,27 +87,39 @@ impl Checks {
         }
     }
 
-    /// Looks at the controller's state, as often as each check is due.
-    pub fn sometimes(&mut self, now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
+    /// Looks at the controllers' states, as often as each check is due: that of the one which has come furthest, and of all.
+    pub fn sometimes(
+        &mut self,
+        now: Duration,
+        newest: &Handle,
+        all: &[(Seat, Handle)],
+        intent: &Intent,
+        plant: &Plant,
+        report: &mut Report,
+    ) {
         if now >= self.next_numbers {
             self.next_numbers = now + NUMBERS_EVERY;
-            handle.read(|state| self.look_at_numbers(now, state, intent, plant, report));
+            newest.read(|state| self.look_at_numbers(now, state, intent, plant, report));
         }
         if !self.recompute_every.is_zero() && now >= self.next_recompute {
             self.next_recompute = now + self.recompute_every;
-            report.violations.extend(handle.read(|state| recomputed(now, state)));
+            report.violations.extend(all.iter().flat_map(|(_, handle)| handle.read(|state| recomputed(now, state))));
         }
         if now >= self.next_compare {
             self.next_compare = now + COMPARE_EVERY;
-            self.compare(now, handle, intent, plant, report);
+            self.compare(now, all, intent, plant, report);
         }
     }
 
     /// What is said to be realised is compared with what is, for every transport node.
-    fn compare(&mut self, now: Duration, handle: &Handle, intent: &Intent, plant: &Plant, report: &mut Report) {
+    fn compare(&mut self, now: Duration, all: &[(Seat, Handle)], intent: &Intent, plant: &Plant, report: &mut Report) {
         let hvs: Vec<HvId> = plant.look(|state| state.hypervisors.keys().copied().collect());
         for hv in hvs {
             let Some(node) = intent.node_uuid(hv).and_then(|uuid| uuid.parse().ok()) else { continue };
+            let newest = plant.look(|state| state.writers.newest(hv));
+            let Some((_, handle)) = all.iter().find(|(_, handle)| handle.read(|s| writes_to(s, node, newest))) else {
+                continue;
+            };
             let suspect = plant.judge(|judge| judge.is_suspect(hv));
             let version = (handle.read(|state| state.nib.revision()), plant.version(hv));
             if !suspect && self.compared.get(&hv) == Some(&version) {
@@ -183,6 +196,13 @@ fn hv_of(node: &selvedge_core::nib::NodeRecord) -> Option<HvId> {
     name.strip_prefix("hv")?.parse().ok().map(HvId)
 }
 
+/// Whether a controller writes to a transport node, as it knows it, and no later one has: one that was replaced and has not
+/// heard of it yet says only what was so.
+fn writes_to(state: &State, node: Uuid, newest: Option<u64>) -> bool {
+    let epoch = state.nib.nodes().get(&node).map(|record| record.epoch.0);
+    state.drives(node) && epoch >= newest
+}
+
 /// What a transport node should hold, if the controller says that it does.
 fn said_to_hold(state: &State, node: Uuid) -> Option<Rows> {
     let record = state.nib.nodes().get(&node).filter(|record| record.config.admin_status_enabled)?;
@@ -193,31 +213,49 @@ fn said_to_hold(state: &State, node: Uuid) -> Option<Rows> {
 
 /// What is not yet as it should be, in words; nothing if all is.
 pub(super) fn pending<S: Stage>(director: &mut Director<'_, S>) -> Vec<String> {
-    let Some(handle) = director.window.handle() else { return vec!["the controller is not up".to_string()] };
-    let mut pending = director.intent.unsettled();
-    for hv in director.hvs() {
-        let uuid = director.intent.node_uuid(hv).and_then(|uuid| uuid.parse::<Uuid>().ok());
-        let Some(uuid) = uuid.filter(|_| director.intent.node_enabled(hv)) else { continue };
-        let held = director.plant.tables(hv);
-        let late = handle.read(|state| {
-            let known = state.nodes.get(&uuid)?;
-            let problems: Vec<&str> = known.report().problems.values().map(String::as_str).collect();
-            match (known.report().ovsdb.is_some(), known.report().openflow.is_some(), said_to_hold(state, uuid)) {
-                (false, _, _) => Some(format!("{hv} has no OVSDB session; {problems:?}")),
-                (true, false, _) => Some(format!("{hv} has no OpenFlow session; {problems:?}")),
-                (true, true, None) => Some(format!("{hv} is not said to hold everything; {problems:?}")),
-                (true, true, Some(desired)) if desired != held => {
-                    let differs = realised::judge("E2", Duration::ZERO, hv, &desired, &held);
-                    differs.map(|violation| violation.what)
-                }
-                (true, true, Some(_)) => None,
-            }
-        });
-        pending.extend(late);
+    let up = director.controllers.up();
+    if up.len() < director.controllers.seats().count() {
+        return vec![format!(
+            "of the controllers only {:?} are up",
+            up.iter().map(|(seat, _)| seat).collect::<Vec<_>>()
+        )];
     }
-    let unnoticed = unnoticed_guests(director, &handle);
+    let mut pending = director.intent.unsettled();
+    if !director.controllers.is_one() && !director.controllers.are_whole() {
+        pending.push("the controllers do not agree on who is a member".to_string());
+    }
+    // Each of them must say the same.
+    for (seat, handle) in &up {
+        for hv in director.hvs() {
+            let late = lateness(director, hv, handle).map(|what| format!("{seat} says: {what}"));
+            pending.extend(late);
+        }
+    }
+    let (_, handle) = &up[0];
+    let unnoticed = unnoticed_guests(director, handle);
     pending.extend(unnoticed);
     pending
+}
+
+/// What a transport node lacks, as a controller says or as it is.
+fn lateness<S: Stage>(director: &Director<'_, S>, hv: HvId, handle: &Handle) -> Option<String> {
+    let uuid = director.intent.node_uuid(hv).and_then(|uuid| uuid.parse::<Uuid>().ok());
+    let uuid = uuid.filter(|_| director.intent.node_enabled(hv))?;
+    let held = director.plant.tables(hv);
+    handle.read(|state| {
+        let known = state.nodes.get(&uuid)?;
+        let problems: Vec<&str> = known.report().problems.values().map(String::as_str).collect();
+        match (known.report().ovsdb.is_some(), known.report().openflow.is_some(), said_to_hold(state, uuid)) {
+            (false, _, _) => Some(format!("{hv} has no OVSDB session; {problems:?}")),
+            (true, false, _) => Some(format!("{hv} has no OpenFlow session; {problems:?}")),
+            (true, true, None) => Some(format!("{hv} is not said to hold everything; {problems:?}")),
+            (true, true, Some(desired)) if desired != held => {
+                let differs = realised::judge("E2", Duration::ZERO, hv, &desired, &held);
+                differs.map(|violation| violation.what)
+            }
+            (true, true, Some(_)) => None,
+        }
+    })
 }
 
 /// Guests whose place the controller does not know.
@@ -244,9 +282,10 @@ fn unnoticed_guests<S: Stage>(director: &mut Director<'_, S>, handle: &Handle) -
 
 /// Everything that must hold when the world has converged.
 pub(super) async fn everything<S: Stage>(director: &mut Director<'_, S>) {
-    let Some(handle) = director.window.handle() else { return };
     let now = director.now();
-    director.report.violations.extend(handle.read(|state| recomputed(now, state)));
+    for (_, handle) in director.controllers.up() {
+        director.report.violations.extend(handle.read(|state| recomputed(now, state)));
+    }
     read_back(director).await;
     super::reach::everybody(director).await;
 }

@@ -7,7 +7,8 @@
 
 use super::checks;
 use super::client::{self, Answers, Call, Ended};
-use super::controller::{API_PORT, OPENFLOW_PORT, OVSDB_PORT, Window, software};
+use super::controller::{API_PORT, OPENFLOW_PORT, OVSDB_PORT, software};
+use super::controllers::{Controllers, Seat};
 use super::faults::Running;
 use super::intent::Intent;
 use super::plant::Plant;
@@ -31,14 +32,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// The controller's host.
-pub const CONTROLLER: &str = "controller";
 /// The clients' host.
 pub const CLIENT: &str = "client";
 /// The host on which the physical world is kept going: no part of the product runs there.
 const PLANT: &str = "plant";
-/// The controller's address.
-const CONTROLLER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// In so long controllers must have become a cluster, before a plan begins.
+const FORM_MAX: Duration = Duration::from_secs(60);
 /// Longest time between two looks.
 const SLICE: Duration = Duration::from_millis(100);
 /// Longest time in which the world must converge after the end of all faults.
@@ -128,13 +127,21 @@ pub async fn play<S: Stage>(stage: &mut S, plan: &Plan, options: &Options) -> Re
     director.end()
 }
 
+/// Whether a controller answered as none should: not even without a majority of its cluster, which it may well say.
+fn is_breakdown(ended: &Ended, is_one: bool) -> bool {
+    match ended {
+        Ended::Answered { status: 503, body, .. } => is_one || body["code"] != "NO_LEADER",
+        Ended::Answered { status, .. } => *status >= 500,
+        Ended::NotSent(_) | Ended::Unknown(_) => false,
+    }
+}
+
 /// A run under way.
 pub(super) struct Director<'a, S: Stage> {
     pub stage: &'a mut S,
     pub plan: &'a Plan,
     pub plant: Plant,
-    pub window: Window,
-    pub disk: SimDisk,
+    pub controllers: Controllers,
     pub report: Report,
     pub intent: Intent,
     pub running: Running,
@@ -145,7 +152,6 @@ pub(super) struct Director<'a, S: Stage> {
     /// Guests that went from a hypervisor, which the controller has yet to notice and make known.
     going: BTreeMap<(VifId, HvId), Option<u64>>,
     pub checks: checks::Checks,
-    controller_up: bool,
     /// Calls of the harness have numbers from here on.
     next_own: u64,
 }
@@ -155,15 +161,13 @@ const OWN_CALLS: u64 = 1 << 32;
 impl<'a, S: Stage> Director<'a, S> {
     fn new(stage: &'a mut S, plan: &'a Plan, options: &'a Options) -> Director<'a, S> {
         let plant = Plant::new(plan, options);
-        let disk = SimDisk::new(plan.seed);
-        disk.lie_about_sync(options.lie == Some(Lie::Sync));
+        let controllers = Controllers::new(plan, options.lie);
         let report = Report { name: plan.name.clone(), seed: plan.seed, ..Report::default() };
         Director {
             stage,
             plan,
             plant,
-            window: Window::default(),
-            disk,
+            controllers,
             report,
             intent: Intent::default(),
             running: Running::default(),
@@ -172,7 +176,6 @@ impl<'a, S: Stage> Director<'a, S> {
             own: BTreeMap::new(),
             going: BTreeMap::new(),
             checks: checks::Checks::new(plan),
-            controller_up: false,
             next_own: OWN_CALLS,
         }
     }
@@ -188,17 +191,23 @@ impl<'a, S: Stage> Director<'a, S> {
 
     /// Hosts, their software, and what must be configured before a plan begins.
     async fn prepare(&mut self) {
-        self.stage.add(CONTROLLER, CONTROLLER_IP);
+        for seat in self.controllers.seats() {
+            self.stage.add(&seat.to_string(), seat.address());
+        }
         self.stage.add(CLIENT, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200)));
         self.stage.add(PLANT, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 201)));
         for hv in self.hvs() {
             self.stage.add(&host_of(hv), address_of(hv));
         }
-        self.boot_controller();
+        self.controllers.seats().for_each(|seat| self.boot_controller(seat));
         self.boot_clients();
         let plant = self.plant.clone();
         self.stage.boot(PLANT, Box::pin(async move { plant.beat::<S::Runtime>().await }));
         self.wait(Duration::from_millis(200)).await;
+        while !self.controllers.is_one() && !self.controllers.are_whole() {
+            assert!(self.now() < FORM_MAX, "controllers become a cluster in {FORM_MAX:?}");
+            self.wait(SLICE).await;
+        }
         let zone = self.ask(Method::POST, "/ws.v1/transport-zone", json!({"display_name": "fabric"})).await;
         let zone = zone["uuid"].as_str().unwrap_or_default().to_string();
         self.intent.zone(zone.clone());
@@ -234,28 +243,32 @@ impl<'a, S: Stage> Director<'a, S> {
             _ => {}
         }
         self.report.marks.insert(Mark::GarbageSent);
-        self.plant.garbage(hv, SocketAddr::new(CONTROLLER_IP, port), bytes);
+        let whom = Seat(seed as usize / 2 % self.controllers.seats().count());
+        self.plant.garbage(hv, SocketAddr::new(whom.address(), port), bytes);
     }
 
-    pub(super) fn boot_controller(&mut self) {
-        let every = self.plan.setup.snapshot_every;
-        let software = software::<S::Runtime, _>(CONTROLLER_IP, self.disk.clone(), every, self.window.clone());
-        self.stage.boot(CONTROLLER, Box::pin(software));
+    pub(super) fn boot_controller(&mut self, seat: Seat) {
+        let place = self.controllers.place(seat, self.plan);
+        let controller = self.controllers.of(seat);
+        let software = software::<S::Runtime, _>(place, controller.disk.clone(), controller.window.clone());
+        self.stage.boot(&seat.to_string(), Box::pin(software));
     }
 
     fn boot_clients(&mut self) {
-        let (sockets, mut receivers) = (SocketAddr::new(CONTROLLER_IP, API_PORT), Vec::new());
-        for _ in 0..CLIENTS {
+        let mut receivers = Vec::new();
+        // With several controllers each client has another.
+        let seats: Vec<Seat> = self.controllers.seats().collect();
+        for (_, seat) in (0..CLIENTS).zip(seats.iter().cycle()) {
             let (sender, receiver) = mpsc::unbounded_channel();
             self.clients.push(sender);
-            receivers.push(receiver);
+            receivers.push((SocketAddr::new(seat.address(), API_PORT), receiver));
         }
         let answers = self.answers.clone();
         self.stage.boot(
             CLIENT,
             Box::pin(async move {
-                for receiver in receivers {
-                    let client = client::run::<S::Runtime>(sockets, receiver, answers.clone());
+                for (api, receiver) in receivers {
+                    let client = client::run::<S::Runtime>(api, receiver, answers.clone());
                     S::Runtime::spawn("api client", client);
                 }
             }),
@@ -264,7 +277,9 @@ impl<'a, S: Stage> Director<'a, S> {
 
     /// A hypervisor's host comes up, with its switch on it.
     pub(super) fn boot_hypervisor(&mut self, hv: HvId) {
-        let manager = format!("tcp:{CONTROLLER_IP}:{OVSDB_PORT}");
+        // It is told of one, and of the others by that one.
+        let seat = Seat(usize::from(hv.0) % self.controllers.seats().count());
+        let manager = format!("tcp:{}:{OVSDB_PORT}", seat.address());
         self.plant.power_on(self.stage.now(), hv, &manager);
         let plant = self.plant.clone();
         self.stage.boot(&host_of(hv), Box::pin(async move { plant.carry::<S::Runtime>(hv).await }));
@@ -391,62 +406,77 @@ impl<'a, S: Stage> Director<'a, S> {
 
     /// Looks at everything that may have happened since the last look.
     fn look(&mut self) {
-        self.look_at_controller();
+        self.controllers.seats().for_each(|seat| self.look_at_controller(seat));
+        let marks = self.controllers.look();
+        self.report.marks.extend(marks);
         self.look_at_answers();
-        if let Some(handle) = self.window.handle() {
-            self.look_at_realisation(&handle);
-            let now = self.now();
-            self.checks.sometimes(now, &handle, &self.intent, &self.plant, &mut self.report);
-        }
         let now = self.now();
-        if self.window.handle().is_none() {
-            let good = self.hvs().filter(|hv| !self.running.has_path(&host_of(*hv))).collect();
-            self.checks.without_controller(now, &good, &self.plant);
+        match self.controllers.newest() {
+            Some(newest) => {
+                self.look_at_realisation(&newest);
+                let up = self.controllers.up();
+                self.checks.sometimes(now, &newest, &up, &self.intent, &self.plant, &mut self.report);
+            }
+            None => {
+                let good = self.hvs().filter(|hv| !self.running.has_path(&host_of(*hv))).collect();
+                self.checks.without_controller(now, &good, &self.plant);
+            }
         }
         self.plant.judge(|judge| judge.forget(now));
     }
 
-    /// Has the controller's process ended, its power gone, or is it up again?
-    fn look_at_controller(&mut self) {
-        let ended = self.window.take_ended();
+    /// Has a controller's process ended, its power gone, or is it up again?
+    fn look_at_controller(&mut self, seat: Seat) {
+        let now = self.now();
+        let (window, disk) = {
+            let controller = self.controllers.of(seat);
+            (controller.window.clone(), controller.disk.clone())
+        };
+        let ended = window.take_ended();
         if let Some(why) = &ended {
-            tracing::info!(why, "the controller's process ended");
+            tracing::info!(%seat, why, "the controller's process ended");
         }
         // Without power the process ends too, but that is not how its disk is left.
-        if ended.is_some() && !self.disk.is_dark() {
+        if ended.is_some() && !disk.is_dark() {
             self.report.marks.insert(Mark::StoppedOnDiskError);
-            self.controller_down(Stop::Kill);
-            self.running.controller_restarts(self.now() + Duration::from_secs(2));
+            self.controller_down(seat, Stop::Kill);
+            self.running.controller_restarts(now + Duration::from_secs(2), seat);
         }
-        if self.disk.is_dark() {
+        if disk.is_dark() {
             self.report.marks.insert(Mark::RecoveredFromPowerCut);
-            self.controller_down(Stop::PowerCut);
-            let back = self.running.power_back(self.now());
-            self.running.controller_restarts(back);
+            self.controller_down(seat, Stop::PowerCut);
+            let dark_for = self.controllers.of_mut(seat).dark_for.take();
+            self.running.controller_restarts(now + dark_for.unwrap_or(Duration::from_secs(1)), seat);
         }
-        if let (false, Some(handle)) = (self.controller_up, self.window.handle()) {
-            self.controller_up = true;
-            if self.window.began_with_snapshot() {
+        if let (false, Some(handle)) = (self.controllers.of(seat).was_up, window.handle()) {
+            self.controllers.of_mut(seat).was_up = true;
+            if window.began_with_snapshot() {
                 self.report.marks.insert(Mark::SnapshotReplayed);
             }
-            let recovered = handle.read(|state| state.nib.revision().0);
-            let lost = recovery::judge(self.now(), self.intent.generation, recovered);
-            self.report.violations.extend(lost);
+            // One of several may have missed what was acknowledged by others, and asks them before it answers.
+            if self.controllers.is_one() {
+                let recovered = handle.read(|state| state.nib.revision().0);
+                let lost = recovery::judge(now, self.intent.generation, recovered);
+                self.report.violations.extend(lost);
+            }
             self.checks.controller_up();
         }
     }
 
-    /// Takes the controller down, if it is up.
-    pub(super) fn controller_down(&mut self, how: Stop) {
-        self.stage.stop(CONTROLLER, how);
-        self.window.close();
+    /// Takes a controller down, if it is up.
+    pub(super) fn controller_down(&mut self, seat: Seat, how: Stop) {
+        self.stage.stop(&seat.to_string(), how);
+        let controller = self.controllers.of_mut(seat);
+        controller.window.close();
+        controller.was_up = false;
         match how {
-            Stop::Kill => self.disk.killed(),
-            Stop::PowerCut => self.disk.crash(),
+            Stop::Kill => controller.disk.killed(),
+            Stop::PowerCut => controller.disk.crash(),
         }
-        self.controller_up = false;
-        let now = self.now();
-        self.checks.controller_down(now);
+        if self.controllers.up().is_empty() {
+            let now = self.now();
+            self.checks.controller_down(now);
+        }
     }
 
     fn look_at_answers(&mut self) {
@@ -454,7 +484,7 @@ impl<'a, S: Stage> Director<'a, S> {
         for answer in answers {
             tracing::info!(target: "api", id = answer.id, "{}", answer.ended);
             if answer.id > OWN_CALLS {
-                if let Ended::Answered { status: 500.., .. } = &answer.ended {
+                if is_breakdown(&answer.ended, self.controllers.is_one()) {
                     let what = format!("a request was answered {:?}", answer.ended);
                     self.report.violations.push(Violation::new("A5", answer.at, what));
                 }
@@ -515,22 +545,29 @@ impl<'a, S: Stage> Director<'a, S> {
     fn heal(&mut self) {
         let running = std::mem::take(&mut self.running);
         running.all().into_iter().for_each(|end| self.undo(end));
-        let names: Vec<String> = self.hvs().map(host_of).chain([CLIENT.to_string()]).collect();
-        for name in names {
-            self.stage.path(&name, CONTROLLER, Path::default());
-            self.stage.path(CONTROLLER, &name, Path::default());
-        }
         let now = self.now();
+        let seats: Vec<Seat> = self.controllers.seats().collect();
+        let others = self.hvs().map(host_of).chain([CLIENT.to_string()]);
+        let names: Vec<String> = others.chain(seats.iter().map(Seat::to_string)).collect();
+        for seat in &seats {
+            let own = seat.to_string();
+            for name in names.iter().filter(|name| **name != own) {
+                self.stage.path(name, &own, Path::default());
+                self.stage.path(&own, name, Path::default());
+            }
+        }
         self.plant.heal(now);
-        for trouble in [SimDisk::set_full, SimDisk::set_read_only, SimDisk::fail_sync] {
-            trouble(&self.disk, false);
-        }
-        if self.stage.can(crate::stage::Ability::Clocks) {
-            self.stage.clock(CONTROLLER, 0, 0);
-        }
-        if !self.controller_up && self.window.handle().is_none() {
-            self.controller_down(Stop::Kill);
-            self.boot_controller();
+        for seat in seats {
+            for trouble in [SimDisk::set_full, SimDisk::set_read_only, SimDisk::fail_sync] {
+                trouble(&self.controllers.of(seat).disk, false);
+            }
+            if self.stage.can(crate::stage::Ability::Clocks) {
+                self.stage.clock(&seat.to_string(), 0, 0);
+            }
+            if !self.controllers.of(seat).was_up && self.controllers.of(seat).window.handle().is_none() {
+                self.controller_down(seat, Stop::Kill);
+                self.boot_controller(seat);
+            }
         }
     }
 
@@ -579,7 +616,7 @@ impl<'a, S: Stage> Director<'a, S> {
     fn end(mut self) -> Report {
         self.report.simulated = self.now();
         self.report.requests = self.intent.counts;
-        self.report.disk = self.disk.fired();
+        self.report.disk = self.controllers.fired();
         self.plant.with(|state| {
             self.report.violations.append(&mut state.judge.violations);
             self.report.frames = state.judge.judged;

@@ -1,8 +1,10 @@
 //! Applies the faults of a plan, and ends them when their time has come. Start at [`Running`].
 
-use super::director::{CLIENT, CONTROLLER, Director, host_of};
+use super::controllers::Seat;
+use super::director::{CLIENT, Director, host_of};
 use crate::plan::HvId;
-use crate::plan::fault::{DiskTrouble, Fault, Way};
+use crate::plan::controller::{ControllerTrouble, DiskTrouble, Who};
+use crate::plan::fault::{Fault, Way};
 use crate::plan::physical::Physical;
 use crate::stage::{Ability, Path, Stage, Stop};
 use std::collections::BTreeMap;
@@ -11,18 +13,18 @@ use std::time::Duration;
 /// What ends a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// The path between a host and the controller is good again.
-    Path(String),
+    /// The path between a host and a controller is good again.
+    Path(String, Seat),
     /// The underlay from one hypervisor to another is good again.
     Underlay(HvId, HvId),
     /// What is beneath the underlay works again.
     Physical(Physical),
-    /// The controller's host is up again.
-    Controller,
-    /// The controller goes on.
-    Resume,
-    /// The disk is good again.
-    Disk,
+    /// A controller's host is up again.
+    Controller(Seat),
+    /// A controller goes on.
+    Resume(Seat),
+    /// Its disk is good again.
+    Disk(Seat),
     /// A hypervisor's ovs-vswitchd is up again, its ports renumbered or not.
     Vswitchd(HvId, bool),
     /// A hypervisor's host is up again.
@@ -55,8 +57,6 @@ impl End {
 pub struct Running {
     ends: BTreeMap<(Duration, u64), End>,
     count: u64,
-    /// How long the next power cut at a disk operation lasts.
-    dark_for: Option<Duration>,
 }
 
 impl Running {
@@ -79,7 +79,7 @@ impl Running {
 
     /// Whether the path of a host is bad.
     pub fn has_path(&self, host: &str) -> bool {
-        self.ends.values().any(|end| matches!(end, End::Path(of) if of == host))
+        self.ends.values().any(|end| matches!(end, End::Path(of, _) if of == host))
     }
 
     fn due(&mut self, now: Duration) -> Vec<End> {
@@ -87,14 +87,9 @@ impl Running {
         std::mem::replace(&mut self.ends, later).into_values().collect()
     }
 
-    /// Somebody will start the controller again.
-    pub fn controller_restarts(&mut self, at: Duration) {
-        self.until(at, End::Controller);
-    }
-
-    /// When power is back after a cut at a disk operation that happened by now.
-    pub fn power_back(&mut self, now: Duration) -> Duration {
-        now + self.dark_for.take().unwrap_or(Duration::from_secs(1))
+    /// Somebody will start a controller again.
+    pub fn controller_restarts(&mut self, at: Duration, seat: Seat) {
+        self.until(at, End::Controller(seat));
     }
 }
 
@@ -109,22 +104,23 @@ impl<S: Stage> Director<'_, S> {
     pub(super) fn undo(&mut self, end: End) {
         let now = self.now();
         match end {
-            End::Path(name) => self.set_path(&name, Way::Both, &Path::default()),
+            End::Path(name, seat) => self.set_path(&name, seat, Way::Both, &Path::default()),
             End::Underlay(from, to) => self.plant.weather(from, to, None),
             End::Physical(trouble) => self.plant.physical(now, trouble, false),
-            End::Controller => {
-                if self.window.handle().is_none() {
+            End::Controller(seat) => {
+                if self.controllers.of(seat).window.handle().is_none() {
                     self.checks.controller_starts(now, &self.plant, &mut self.report);
-                    self.controller_down(Stop::Kill);
-                    self.boot_controller();
+                    self.controller_down(seat, Stop::Kill);
+                    self.boot_controller(seat);
                 }
             }
-            End::Resume => self.stage.pause(CONTROLLER, false),
-            End::Disk => {
-                self.disk.set_full(false);
-                self.disk.set_read_only(false);
-                self.disk.fail_sync(false);
-                self.stage.slow_disk(CONTROLLER, Duration::ZERO);
+            End::Resume(seat) => self.stage.pause(&seat.to_string(), false),
+            End::Disk(seat) => {
+                let disk = &self.controllers.of(seat).disk;
+                disk.set_full(false);
+                disk.set_read_only(false);
+                disk.fail_sync(false);
+                self.stage.slow_disk(&seat.to_string(), Duration::ZERO);
             }
             End::Vswitchd(hv, renumber) => self.plant.start_vswitchd(now, hv, renumber),
             End::Hypervisor(hv) => self.boot_hypervisor(hv),
@@ -137,23 +133,26 @@ impl<S: Stage> Director<'_, S> {
         }
     }
 
-    fn set_path(&mut self, host: &str, way: Way, path: &Path) {
+    /// Sets the path between a host and a controller, as seen from the host: up is to the controller.
+    fn set_path(&mut self, host: &str, seat: Seat, way: Way, path: &Path) {
+        let controller = seat.to_string();
         if way != Way::Down {
-            self.stage.path(host, CONTROLLER, path.clone());
+            self.stage.path(host, &controller, path.clone());
         }
         if way != Way::Up {
-            self.stage.path(CONTROLLER, host, path.clone());
+            self.stage.path(&controller, host, path.clone());
         }
     }
 
-    fn worsen(&mut self, host: String, way: Way, path: Path, for_ms: u64) {
+    /// Paths between a host and some controllers become worse.
+    fn worsen(&mut self, host: &str, seats: &[Seat], way: Way, path: &Path, for_ms: u64) {
         let able = match way {
             Way::Both => path.cut || self.stage.can(Ability::Paths),
             Way::Up | Way::Down => self.stage.can(Ability::OneWayCuts),
         };
-        if able {
-            self.set_path(&host, way, &path);
-            self.ends_after(for_ms, End::Path(host));
+        for seat in seats.iter().filter(|_| able) {
+            self.set_path(host, *seat, way, path);
+            self.ends_after(for_ms, End::Path(host.to_string(), *seat));
         }
     }
 
@@ -166,10 +165,9 @@ impl<S: Stage> Director<'_, S> {
     pub(super) fn apply(&mut self, fault: &Fault) {
         let now = self.now();
         let ms = |ms: u16| Duration::from_millis(u64::from(ms));
+        let all: Vec<Seat> = self.controllers.seats().collect();
         match *fault {
-            Fault::CutManagement { hv, way, for_ms } => {
-                self.worsen(host_of(hv), way, Path { cut: true, ..Path::default() }, for_ms);
-            }
+            Fault::CutManagement { hv, way, for_ms } => self.worsen(&host_of(hv), &all, way, &cut(), for_ms),
             Fault::PoorManagement { hv, latency_ms, jitter_ms, loss, rate, for_ms } => {
                 let path = Path {
                     latency: ms(latency_ms),
@@ -178,12 +176,10 @@ impl<S: Stage> Director<'_, S> {
                     rate: rate.map(u64::from),
                     cut: false,
                 };
-                self.worsen(host_of(hv), Way::Both, path, for_ms);
+                self.worsen(&host_of(hv), &all, Way::Both, &path, for_ms);
             }
             Fault::ResetManagement { hv } => self.reset(&host_of(hv)),
-            Fault::CutClients { for_ms } => {
-                self.worsen(CLIENT.to_string(), Way::Both, Path { cut: true, ..Path::default() }, for_ms);
-            }
+            Fault::CutClients { for_ms } => self.worsen(CLIENT, &all, Way::Both, &cut(), for_ms),
             Fault::ResetClients => self.reset(CLIENT),
             Fault::Underlay { from, to, trouble, for_ms } => {
                 self.plant.weather(from, to, Some(trouble));
@@ -193,37 +189,9 @@ impl<S: Stage> Director<'_, S> {
                 self.plant.physical(now, trouble, true);
                 self.ends_after(for_ms, End::Physical(trouble));
             }
-            Fault::KillController { down_ms } => {
-                self.controller_down(Stop::Kill);
-                self.running.controller_restarts(now + Duration::from_millis(down_ms));
-            }
-            Fault::PowerCut { down_ms } => {
-                let how = if self.stage.can(Ability::PowerCuts) { Stop::PowerCut } else { Stop::Kill };
-                self.controller_down(how);
-                self.running.controller_restarts(now + Duration::from_millis(down_ms));
-            }
-            Fault::PowerCutAt { operations, down_ms } => {
-                self.disk.cut_power_at(u64::from(operations));
-                self.running.dark_for = Some(Duration::from_millis(down_ms));
-            }
-            Fault::PauseController { for_ms } => {
-                if self.stage.can(Ability::Pauses) {
-                    self.stage.pause(CONTROLLER, true);
-                    self.ends_after(for_ms, End::Resume);
-                }
-            }
-            Fault::Disk { trouble, for_ms } => {
-                match trouble {
-                    DiskTrouble::SyncFails => self.disk.fail_sync(true),
-                    DiskTrouble::Full => self.disk.set_full(true),
-                    DiskTrouble::ReadOnly => self.disk.set_read_only(true),
-                    DiskTrouble::Slow(delay) => self.stage.slow_disk(CONTROLLER, ms(delay)),
-                }
-                self.ends_after(for_ms, End::Disk);
-            }
-            Fault::Clock { ahead_ms, drift_ppm } => {
-                if self.stage.can(Ability::Clocks) {
-                    self.stage.clock(CONTROLLER, ahead_ms, drift_ppm);
+            Fault::Controller { who, trouble } => {
+                for seat in self.named(who) {
+                    self.apply_to_controller(seat, &trouble, now);
                 }
             }
             Fault::Garbage { hv, ovsdb, seed } => self.garbage(hv, ovsdb, seed),
@@ -233,7 +201,68 @@ impl<S: Stage> Director<'_, S> {
 
     fn reset(&mut self, host: &str) {
         if self.stage.can(Ability::Resets) {
-            self.stage.reset(host, CONTROLLER);
+            for seat in self.controllers.seats() {
+                self.stage.reset(host, &seat.to_string());
+            }
+        }
+    }
+
+    /// Which controllers those are now.
+    fn named(&self, who: Who) -> Vec<Seat> {
+        let owner_of = |hv: HvId| {
+            let uuid = self.intent.node_uuid(hv)?.parse().ok()?;
+            self.controllers.newest()?.read(|state| state.nib.nodes().get(&uuid)?.owner)
+        };
+        self.controllers.named(who, owner_of)
+    }
+
+    fn apply_to_controller(&mut self, seat: Seat, trouble: &ControllerTrouble, now: Duration) {
+        let own = seat.to_string();
+        match *trouble {
+            ControllerTrouble::Kill { down_ms } => {
+                self.controller_down(seat, Stop::Kill);
+                self.running.controller_restarts(now + Duration::from_millis(down_ms), seat);
+            }
+            ControllerTrouble::PowerCut { down_ms } => {
+                let how = if self.stage.can(Ability::PowerCuts) { Stop::PowerCut } else { Stop::Kill };
+                self.controller_down(seat, how);
+                self.running.controller_restarts(now + Duration::from_millis(down_ms), seat);
+            }
+            ControllerTrouble::PowerCutAt { operations, down_ms } => {
+                let controller = self.controllers.of_mut(seat);
+                controller.disk.cut_power_at(u64::from(operations));
+                controller.dark_for = Some(Duration::from_millis(down_ms));
+            }
+            ControllerTrouble::Pause { for_ms } => {
+                if self.stage.can(Ability::Pauses) {
+                    self.stage.pause(&own, true);
+                    self.ends_after(for_ms, End::Resume(seat));
+                }
+            }
+            ControllerTrouble::Disk { trouble, for_ms } => {
+                let disk = &self.controllers.of(seat).disk;
+                match trouble {
+                    DiskTrouble::SyncFails => disk.fail_sync(true),
+                    DiskTrouble::Full => disk.set_full(true),
+                    DiskTrouble::ReadOnly => disk.set_read_only(true),
+                    DiskTrouble::Slow(delay) => {
+                        self.stage.slow_disk(&own, Duration::from_millis(u64::from(delay)));
+                    }
+                }
+                self.ends_after(for_ms, End::Disk(seat));
+            }
+            ControllerTrouble::Clock { ahead_ms, drift_ppm } => {
+                if self.stage.can(Ability::Clocks) {
+                    self.stage.clock(&own, ahead_ms, drift_ppm);
+                }
+            }
+            ControllerTrouble::Apart { way, for_ms } => {
+                let others: Vec<Seat> = self.controllers.seats().filter(|other| *other != seat).collect();
+                self.worsen(&own, &others, way, &cut(), for_ms);
+            }
+            ControllerTrouble::CutOff { hv, way, for_ms } => {
+                self.worsen(&host_of(hv), &[seat], way, &cut(), for_ms);
+            }
         }
     }
 
@@ -288,13 +317,13 @@ impl<S: Stage> Director<'_, S> {
             | Fault::ResetClients
             | Fault::Underlay { .. }
             | Fault::Physical { .. }
-            | Fault::KillController { .. }
-            | Fault::PowerCut { .. }
-            | Fault::PowerCutAt { .. }
-            | Fault::PauseController { .. }
-            | Fault::Disk { .. }
-            | Fault::Clock { .. }
+            | Fault::Controller { .. }
             | Fault::Garbage { .. } => unreachable!("{fault} is not of a switch"),
         }
     }
+}
+
+/// A path on which nothing passes.
+fn cut() -> Path {
+    Path { cut: true, ..Path::default() }
 }

@@ -1,10 +1,11 @@
-//! Runs a plan: a controller, hypervisors with guests, an underlay and clients, on a stage, judged all the while.
+//! Runs a plan: controllers, hypervisors with guests, an underlay and clients, on a stage, judged all the while.
 //!
 //! | module | |
 //! | --- | --- |
 //! | [`director`] | applies the steps of a plan, heals, asks for what must hold |
 //! | [`plant`] | everything physical: switches, guests, the underlay |
-//! | [`controller`] | the controller's process: the code that ships |
+//! | [`controller`] | a controller's process: the code that ships |
+//! | [`controllers`] | all of them: which are up, and which a fault is about |
 //! | [`client`] | clients of the API, over real HTTP |
 //! | [`intent`] | what they asked for and were told, and so what may be there |
 //! | [`judge`] | follows every frame, and judges each delivery |
@@ -20,6 +21,7 @@ pub mod capture;
 mod checks;
 pub mod client;
 pub mod controller;
+mod controllers;
 pub mod director;
 mod faults;
 pub mod intent;

@@ -72,13 +72,17 @@ pub enum Mark {
     TunnelPacketStolen,
     /// The other router of the underlay took over.
     RouterTookOver,
+    /// Another controller led than before.
+    LeaderChanged,
+    /// Another controller wrote to a hypervisor than before.
+    OwnerChanged,
     /// The world converged after faults.
     Converged,
 }
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 29] = [
+    pub const ALL: [Mark; 31] = [
         Mark::RecoveredFromPowerCut,
         Mark::StoppedOnDiskError,
         Mark::SnapshotReplayed,
@@ -107,6 +111,8 @@ impl Mark {
         Mark::UnderlayCircled,
         Mark::TunnelPacketStolen,
         Mark::RouterTookOver,
+        Mark::LeaderChanged,
+        Mark::OwnerChanged,
         Mark::Converged,
     ];
 }

@@ -1,9 +1,10 @@
 //! The controller that ships, in a world.
 
 use super::client::{self, Answers, Call, Ended};
-use super::controller::{API_PORT, Window, software};
+use super::controller::{API_PORT, Place, software};
 use crate::disk::SimDisk;
 use crate::stage::{Stage, Stop};
+use crate::window::Window;
 use crate::world::{World, WorldRuntime};
 use hyper::Method;
 use selvedge_net::runtime::Moment;
@@ -28,7 +29,8 @@ fn a_controller_serves_survives_a_power_cut_and_serves_again() {
     world.add("client", "192.0.2.9".parse().expect("an address"));
     let (disk, window) = (SimDisk::new(1), Window::default());
     let boot = |world: &mut World| {
-        let software = software::<WorldRuntime, _>(address, disk.clone(), 20_000, window.clone());
+        let place = Place { at: address, snapshot_every: 20_000, desk: None };
+        let software = software::<WorldRuntime, _>(place, disk.clone(), window.clone());
         world.boot("controller", Box::pin(software));
     };
     boot(&mut world);

@@ -1,8 +1,9 @@
 //! Which faults a seed has, and how it draws them. Start at [`Kinds`].
 
-use super::super::fault::{DiskTrouble, Edit, Fault, Trouble, Way};
+use super::super::controller::{ControllerTrouble, DiskTrouble, Who};
+use super::super::fault::{Edit, Fault, Trouble, Way};
 use super::super::physical::Physical;
-use super::super::{Encap, HvId};
+use super::super::{Encap, HvId, Setup};
 use super::Draw;
 use super::tenants::Tenants;
 use crate::fabric::site::{Leaf, Twin};
@@ -12,6 +13,7 @@ pub(super) type Delayed = (u64, Fault);
 
 /// Where a fault can be.
 struct Scene<'a> {
+    controllers: u16,
     hypervisors: u16,
     tenants: &'a Tenants,
 }
@@ -19,6 +21,24 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn hv(&self, draw: &mut Draw) -> HvId {
         HvId(draw.between(0, u64::from(self.hypervisors) - 1) as u16)
+    }
+
+    /// Which controllers something happens to: seldom all of several.
+    fn who(&self, draw: &mut Draw) -> Who {
+        if self.controllers == 1 {
+            return Who::All;
+        }
+        match draw.between(0, 9) {
+            0 => Who::All,
+            1..4 => Who::Leader,
+            4..6 => Who::Follower,
+            _ => Who::OwnerOf(self.hv(draw)),
+        }
+    }
+
+    /// The same of one controller.
+    fn one(&self, draw: &mut Draw, trouble: ControllerTrouble) -> Vec<Delayed> {
+        vec![(0, trouble.of(self.who(draw)))]
     }
 
     /// Two different hypervisors.
@@ -62,26 +82,35 @@ const KINDS: &[(char, Make)] = &[
     ('U', physical_addresses),
     ('U', physical_cables),
     ('U', physical_hosts),
-    ('P', |draw, _| vec![(0, Fault::KillController { down_ms: draw.span_ms(10, 60_000) })]),
+    ('P', |draw, scene| {
+        let down_ms = draw.span_ms(10, 60_000);
+        scene.one(draw, ControllerTrouble::Kill { down_ms })
+    }),
     ('P', crash_loop),
-    ('P', |draw, _| vec![(0, Fault::PowerCut { down_ms: draw.span_ms(100, 30_000) })]),
-    ('P', |draw, _| vec![(0, power_cut_at(draw))]),
-    ('P', |draw, _| vec![(0, Fault::PauseController { for_ms: draw.span_ms(10, 60_000) })]),
-    ('D', |draw, _| vec![(0, power_cut_at(draw))]),
-    ('D', |draw, _| disk(draw, DiskTrouble::SyncFails)),
-    ('D', |draw, _| disk(draw, DiskTrouble::Full)),
-    ('D', |draw, _| disk(draw, DiskTrouble::ReadOnly)),
-    ('D', |draw, _| {
+    ('P', |draw, scene| {
+        let down_ms = draw.span_ms(100, 30_000);
+        scene.one(draw, ControllerTrouble::PowerCut { down_ms })
+    }),
+    ('P', power_cut_at),
+    ('P', |draw, scene| {
+        let for_ms = draw.span_ms(10, 60_000);
+        scene.one(draw, ControllerTrouble::Pause { for_ms })
+    }),
+    ('D', power_cut_at),
+    ('D', |draw, scene| disk(draw, scene, DiskTrouble::SyncFails)),
+    ('D', |draw, scene| disk(draw, scene, DiskTrouble::Full)),
+    ('D', |draw, scene| disk(draw, scene, DiskTrouble::ReadOnly)),
+    ('D', |draw, scene| {
         let delay = draw.span_ms(1, 1_000) as u16;
-        disk(draw, DiskTrouble::Slow(delay))
+        disk(draw, scene, DiskTrouble::Slow(delay))
     }),
-    ('C', |draw, _| {
+    ('C', |draw, scene| {
         let ahead_ms = draw.between(0, 20_000_000) as i64 - 10_000_000;
-        vec![(0, Fault::Clock { ahead_ms, drift_ppm: 0 })]
+        scene.one(draw, ControllerTrouble::Clock { ahead_ms, drift_ppm: 0 })
     }),
-    ('C', |draw, _| {
+    ('C', |draw, scene| {
         let drift_ppm = draw.between(1, 100_000) as i32 - 50_000;
-        vec![(0, Fault::Clock { ahead_ms: 0, drift_ppm })]
+        scene.one(draw, ControllerTrouble::Clock { ahead_ms: 0, drift_ppm })
     }),
     ('S', |draw, scene| vec![(0, restart(draw, scene, false))]),
     ('S', |draw, scene| vec![(0, restart(draw, scene, true))]),
@@ -125,28 +154,49 @@ const KINDS: &[(char, Make)] = &[
     }),
 ];
 
+/// Kinds that there are only where there are several controllers.
+const KINDS_AMONG_CONTROLLERS: &[(char, Make)] = &[
+    ('N', apart),
+    ('N', apart),
+    ('N', |draw, scene| {
+        let (hv, way, for_ms) = (scene.hv(draw), way(draw), draw.span_ms(200, 120_000));
+        let who = if draw.one_in(2) { Who::OwnerOf(hv) } else { scene.who(draw) };
+        vec![(0, ControllerTrouble::CutOff { hv, way, for_ms }.of(who))]
+    }),
+];
+
 /// The kinds that a seed has.
 pub(super) struct Kinds(Vec<Make>);
 
 impl Kinds {
     /// Classes are off half of the time, kinds a third of the time.
-    pub fn draw(draw: &mut Draw) -> Kinds {
+    pub fn draw(draw: &mut Draw, controllers: u16) -> Kinds {
         let classes = ['N', 'U', 'P', 'D', 'C', 'S', 'A', 'X'];
         let on: Vec<char> = classes.into_iter().filter(|_| draw.one_in(2)).collect();
-        let kept = KINDS.iter().filter(|(class, _)| on.contains(class) && !draw.one_in(3));
+        let more = if controllers == 1 { &[] } else { KINDS_AMONG_CONTROLLERS };
+        let kept = KINDS.iter().chain(more).filter(|(class, _)| on.contains(class) && !draw.one_in(3));
         Kinds(kept.map(|(_, make)| *make).collect())
     }
 
     /// A fault or several that belong together; none if the seed has no kinds.
-    pub fn draw_one(&self, draw: &mut Draw, hypervisors: u16, tenants: &Tenants) -> Option<Vec<Delayed>> {
+    pub fn draw_one(&self, draw: &mut Draw, setup: &Setup, tenants: &Tenants) -> Option<Vec<Delayed>> {
         let make = draw.pick(&self.0)?;
-        Some(make(draw, &Scene { hypervisors, tenants }))
+        let Setup { controllers, hypervisors, .. } = *setup;
+        Some(make(draw, &Scene { controllers, hypervisors, tenants }))
     }
 }
 
+fn way(draw: &mut Draw) -> Way {
+    draw.pick(&[Way::Both, Way::Both, Way::Up, Way::Down]).expect("there are some")
+}
+
 fn cut(hv: HvId, draw: &mut Draw) -> Fault {
-    let way = draw.pick(&[Way::Both, Way::Both, Way::Up, Way::Down]).expect("there are some");
-    Fault::CutManagement { hv, way, for_ms: draw.span_ms(200, 120_000) }
+    Fault::CutManagement { hv, way: way(draw), for_ms: draw.span_ms(200, 120_000) }
+}
+
+fn apart(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
+    let (way, for_ms) = (way(draw), draw.span_ms(200, 120_000));
+    scene.one(draw, ControllerTrouble::Apart { way, for_ms })
 }
 
 /// A path that comes and goes.
@@ -219,18 +269,20 @@ fn physical_hosts(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
     physical(draw, trouble)
 }
 
-fn crash_loop(draw: &mut Draw, _: &Scene<'_>) -> Vec<Delayed> {
-    let period = draw.span_ms(100, 5_000);
-    let crash = |n| (n * period, Fault::KillController { down_ms: (period / 3).max(1) });
+fn crash_loop(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
+    let (period, who) = (draw.span_ms(100, 5_000), scene.who(draw));
+    let crash = |n| (n * period, ControllerTrouble::Kill { down_ms: (period / 3).max(1) }.of(who));
     (0..draw.between(2, 5)).map(crash).collect()
 }
 
-fn power_cut_at(draw: &mut Draw) -> Fault {
-    Fault::PowerCutAt { operations: draw.span_ms(1, 400) as u32, down_ms: draw.span_ms(100, 20_000) }
+fn power_cut_at(draw: &mut Draw, scene: &Scene<'_>) -> Vec<Delayed> {
+    let (operations, down_ms) = (draw.span_ms(1, 400) as u32, draw.span_ms(100, 20_000));
+    scene.one(draw, ControllerTrouble::PowerCutAt { operations, down_ms })
 }
 
-fn disk(draw: &mut Draw, trouble: DiskTrouble) -> Vec<Delayed> {
-    vec![(0, Fault::Disk { trouble, for_ms: draw.span_ms(500, 20_000) })]
+fn disk(draw: &mut Draw, scene: &Scene<'_>, trouble: DiskTrouble) -> Vec<Delayed> {
+    let for_ms = draw.span_ms(500, 20_000);
+    scene.one(draw, ControllerTrouble::Disk { trouble, for_ms })
 }
 
 fn restart(draw: &mut Draw, scene: &Scene<'_>, renumber: bool) -> Fault {

@@ -6,7 +6,7 @@
 //! use the same addresses, names and numbers that come back within seconds, migrations chained faster than they are
 //! noticed, guests that appear before anybody configured them.
 //!
-//! What the generator cannot say is what [`super::fault::UNSAID`] lists, and more than one controller. Start at [`plan`].
+//! What the generator cannot say is what [`super::fault::UNSAID`] lists. Start at [`plan`].
 
 mod faults;
 mod tenants;
@@ -19,6 +19,10 @@ use tenants::Tenants;
 
 /// The stream of a seed's randomness from which plans are drawn.
 const STREAM: u64 = 1 << 40;
+/// That from which the number of controllers is drawn.
+const STREAM_OF_CONTROLLERS: u64 = STREAM + 1;
+/// In one of so many seeds there are several controllers: that takes longer than with one.
+const SEVERAL_ONE_IN: u64 = 4;
 /// Length of a window that is calm or not, in milliseconds.
 const WINDOW_MS: u64 = 15_000;
 /// When the first configuration is done, more or less, in milliseconds.
@@ -76,7 +80,9 @@ pub fn plan(seed: u64) -> Plan {
     let mut draw = Draw::of(seed);
     let hypervisors = draw.between(2, 5) as u16;
     let mut tenants = Tenants::draw(&mut draw, hypervisors);
+    let several = Draw::of_stream(seed, STREAM_OF_CONTROLLERS).one_in(SEVERAL_ONE_IN);
     let setup = Setup {
+        controllers: if several { 3 } else { 1 },
         hypervisors,
         vifs: tenants.vifs(),
         snapshot_every: draw.pick(&[3, 20, 150, 20_000]).expect("there are some"),
@@ -86,7 +92,7 @@ pub fn plan(seed: u64) -> Plan {
     };
     let heal_at_ms = draw.between(240_000, 480_000);
     let mut steps = tenants.settle(&mut draw, BEGIN_MS);
-    let kinds = Kinds::draw(&mut draw);
+    let kinds = Kinds::draw(&mut draw, setup.controllers);
     let pace = Pace::draw(&mut draw);
     let mut now = BEGIN_MS;
     while now < heal_at_ms {
@@ -97,7 +103,7 @@ pub fn plan(seed: u64) -> Plan {
         steps.extend(stream(&mut draw, now, window_end, pace.traffic_ms, |draw, at| tenants.traffic(draw, at)));
         if !calm {
             steps.extend(stream(&mut draw, now, window_end, pace.faults_ms, |draw, at| {
-                kinds.draw_one(draw, hypervisors, &tenants).map_or_else(Vec::new, |faults| {
+                kinds.draw_one(draw, &setup, &tenants).map_or_else(Vec::new, |faults| {
                     faults.into_iter().map(|(after, fault)| step(at + after, Act::Fault(fault))).collect()
                 })
             }));
