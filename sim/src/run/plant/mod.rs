@@ -26,9 +26,12 @@ use crate::run::judge::{Judge, Tag};
 use crate::run::report::Mark;
 use crate::switch::machine::{Input, Output, Switch, SwitchConfig};
 use crate::switch::openflow::agent;
+use crate::switch::ovsdb::database::Database;
+use crate::switch::ovsdb::value::{Atom, Value};
 use crate::switch::vswitchd::Running;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use selvedge_net::ovsdb::plan::EPOCH_KEY;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -281,6 +284,10 @@ impl State {
             self.judge.report(violation);
             self.judge.report(survivable::wrote(now, hv, write.deadly));
         }
+        let server = &self.hypervisors[&hv].switch.server;
+        let epoch = || recorded_epoch(&server.database);
+        let violation = self.writers.configured(now, hv, server.transactions, epoch);
+        self.judge.report(violation);
         let refused = self.counts(hv).errors + self.hypervisors[&hv].switch.server.lost.1;
         let violation = self.restraint.refused(now, hv, refused);
         self.judge.report(violation);
@@ -458,5 +465,15 @@ fn sum(one: agent::Counts, other: agent::Counts) -> agent::Counts {
         stale: one.stale + other.stale,
         first_roles: one.first_roles + other.first_roles,
         found_dead: one.found_dead + other.found_dead,
+    }
+}
+
+/// The epoch that a switch's database records.
+fn recorded_epoch(database: &Database) -> Option<u64> {
+    let (_, row) = database.rows("Open_vSwitch").next()?;
+    let Value::Map(ids) = &row["external_ids"] else { return None };
+    match ids.get(&Atom::String(EPOCH_KEY.to_string()))? {
+        Atom::String(epoch) => epoch.parse().ok(),
+        _ => None,
     }
 }
