@@ -146,6 +146,7 @@ impl Edit {
                 };
                 Command::Observe {
                     node: id(2, *node),
+                    epoch: None,
                     present: present.iter().map(observed).collect(),
                     gone: gone.iter().map(|vif| format!("vif-{vif}")).collect(),
                 }

@@ -22,7 +22,7 @@ impl Nib {
             Command::Update { uuid, object, read_at } => self.update(*uuid, object, *read_at),
             Command::Delete { kind, uuid } => self.delete(*kind, *uuid),
             Command::Attach { port, attachment } => self.attach(*port, attachment),
-            Command::Observe { node, present, gone } => self.observe(*node, present, gone),
+            Command::Observe { node, epoch, present, gone } => self.observe((*node, *epoch), present, gone),
             Command::Cluster(command) => self.change_cluster(command),
             Command::Session(command) => self.change_session(command),
             Command::SetUser { name, password_hash } => {
@@ -314,9 +314,17 @@ impl Nib {
         Ok(vec![Change::Port(port)])
     }
 
-    fn observe(&mut self, node: Uuid, present: &[ObservedVif], gone: &[String]) -> Result<Vec<Change>, Refusal> {
-        if !self.nodes.contains_key(&node) {
+    fn observe(
+        &mut self,
+        (node, epoch): (Uuid, Option<Epoch>),
+        present: &[ObservedVif],
+        gone: &[String],
+    ) -> Result<Vec<Change>, Refusal> {
+        let Some(record) = self.nodes.get(&node) else {
             return Err(Refusal::NotFound { kind: Kind::TransportNode, uuid: node });
+        };
+        if epoch.is_some_and(|epoch| epoch != record.epoch) {
+            return Err(Refusal::NotMaster { node, now: record.epoch });
         }
         if let Some(long) = present.iter().find(|vif| vif.vif.is_empty() || vif.vif.len() > VIF_LENGTH_MAX) {
             let why = format!("{} bytes; must be 1 to {VIF_LENGTH_MAX}", long.vif.len());
@@ -338,6 +346,7 @@ impl Nib {
                 changes.extend(self.touch_port_of(&observed.vif));
             }
         }
+        changes.push(Change::Observed(node));
         Ok(changes)
     }
 

@@ -64,6 +64,10 @@ pub enum Command {
     Observe {
         /// The node.
         node: Uuid,
+        /// Under which mastership that was seen: who is not the master any more has no say. Nothing: that is not asked, as in
+        /// records of releases that had no masters.
+        #[serde(default)]
+        epoch: Option<Epoch>,
         /// VIFs that appeared, or whose interface changed.
         present: Vec<ObservedVif>,
         /// VIFs that are no longer there.
@@ -95,6 +99,8 @@ pub enum Change {
     Port(Uuid),
     /// A user.
     User,
+    /// What a transport node is known to have.
+    Observed(Uuid),
     /// Which controller writes to a transport node.
     Master(Uuid),
     /// Who the controllers are.

@@ -1,7 +1,7 @@
 //! Why a command was refused. Start at [`Refusal`].
 
 use super::config::Kind;
-use crate::ids::{MemberId, Revision};
+use crate::ids::{Epoch, MemberId, Revision};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -82,6 +82,14 @@ pub enum Refusal {
         what: Cow<'static, str>,
         /// How many there are.
         limit: u32,
+    },
+    /// Another mastership of a transport node has begun.
+    #[error("transport node {node} has another master, under epoch {now}")]
+    NotMaster {
+        /// The transport node.
+        node: Uuid,
+        /// The epoch of the mastership that holds.
+        now: Epoch,
     },
     /// There is no cluster that anybody could join.
     #[error("this controller cannot be reached by others: start it with --cluster ADDR:PORT first")]

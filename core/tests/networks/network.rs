@@ -99,7 +99,12 @@ impl Network {
             ofport: OfPort(ofport.parse().expect("a number")),
             attached_mac: Some(mac.parse().expect("a MAC")),
         };
-        self.apply(&Command::Observe { node: self.uuids[node], present: vec![observed], gone: Vec::new() });
+        self.apply(&Command::Observe {
+            node: self.uuids[node],
+            epoch: None,
+            present: vec![observed],
+            gone: Vec::new(),
+        });
     }
 
     /// Compares the table of a node with the one in `snapshots/`.

@@ -107,6 +107,7 @@ fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::InUse { .. } => (StatusCode::CONFLICT, "IN_USE"),
         Refusal::Stale { .. } => (StatusCode::CONFLICT, "STALE"),
         Refusal::Exhausted { .. } => (StatusCode::CONFLICT, "EXHAUSTED"),
+        Refusal::NotMaster { .. } => (StatusCode::CONFLICT, "NOT_MASTER"),
         Refusal::NoCluster => (StatusCode::CONFLICT, "NO_CLUSTER"),
         Refusal::NotInvited { .. } => (StatusCode::FORBIDDEN, "NOT_INVITED"),
         Refusal::NoSuchMember { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_MEMBER"),

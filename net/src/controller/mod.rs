@@ -136,6 +136,10 @@ impl State {
                 self.new_master(uuid);
                 uuid
             }
+            // What was believed to be entered may not be what is: an answer was lost, or came late.
+            Change::Observed(uuid) => {
+                return self.links.get(&(uuid, Protocol::Ovsdb)).into_iter().for_each(Link::wake);
+            }
             // Switches are to know all controllers.
             Change::Cluster => return self.links.values().for_each(Link::wake),
             Change::Zone(_) | Change::Switch(_) | Change::Port(_) | Change::User => return,

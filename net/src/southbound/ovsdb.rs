@@ -7,7 +7,7 @@
 use super::listen::{Guest, Southbound};
 use super::pipe::{Pipe, Turn};
 use super::refusals::Refusals;
-use crate::controller::{Connection, Handle, Link, Protocol};
+use crate::controller::{Connection, Handle, Link, Protocol, SubmitError};
 use crate::ovsdb::operation::{Operation, TransactError, Transaction};
 use crate::ovsdb::plan::{self, DesiredSwitch, DesiredTunnel, Plan};
 use crate::ovsdb::session::{Event, Limits, Session, TransactionId};
@@ -15,7 +15,7 @@ use crate::ovsdb::vswitch::{DATABASE, SCHEMA, Vif, Vswitch, vifs};
 use crate::runtime::{Moment, Runtime};
 use selvedge_core::compile::tunnel_port;
 use selvedge_core::ids::OfPort;
-use selvedge_core::nib::{Command, Encap, Nib, NodeRecord, ObservedVif};
+use selvedge_core::nib::{Command, Encap, Nib, NodeRecord, ObservedVif, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -394,7 +394,8 @@ impl Driver {
         match command {
             None => Ok(()),
             Some(command) => match self.handle.submit(command).await {
-                Ok(_) => Ok(()),
+                // Whoever is the master now looks for itself.
+                Ok(_) | Err(SubmitError::Refused(Refusal::NotMaster { .. })) => Ok(()),
                 Err(error) => Err(format!("what it reports cannot be entered: {error}")),
             },
         }
@@ -462,7 +463,8 @@ fn observation(nib: &Nib, node: Uuid, seen: BTreeMap<String, ObservedVif>) -> Op
     let gone: Vec<String> = known.keys().filter(|vif| !seen.contains_key(**vif)).map(ToString::to_string).collect();
     let news = seen.into_values().filter(|observed| known.get(observed.vif.as_str()) != Some(&observed));
     let present: Vec<ObservedVif> = news.collect();
-    (!present.is_empty() || !gone.is_empty()).then_some(Command::Observe { node, present, gone })
+    let epoch = nib.nodes().get(&node).map(|record| record.epoch);
+    (!present.is_empty() || !gone.is_empty()).then_some(Command::Observe { node, epoch, present, gone })
 }
 
 #[cfg(test)]
@@ -509,10 +511,8 @@ mod tests {
         }
     }
 
-    /// A switch that says nothing of its own accord: what its first answer calls for must come all the same, and not
-    /// only when an echo or somebody else's change happens to wake the driver.
-    #[tokio::test]
-    async fn a_silent_switch_is_configured_after_its_first_answer() {
+    /// A controller that is alone, a transport node of its, and that node's switch, which has told these rows.
+    async fn connected(rows: serde_json::Value) -> (Handle, Uuid, Switch, tempfile::TempDir) {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
         let config = MemberConfig::alone(Uuid::from_u128(1), SNAPSHOT_EVERY);
@@ -523,7 +523,7 @@ mod tests {
         let create = Command::Create { uuid: node, object: Object::TransportNode(config) };
         handle.submit(create).await.expect("created");
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let shared = Southbound { handle, openflow_port: Some(6653), openflow_plain_port: None };
+        let shared = Southbound { handle: handle.clone(), openflow_port: Some(6653), openflow_plain_port: None };
         Tokio::spawn("driver", async move {
             let at = SocketAddr::from(([192, 0, 2, 1], 6640));
             drive::<Tokio, _>(&shared, Guest { node, peer: at, local: at, encrypted: true, stream: ours }).await;
@@ -532,13 +532,42 @@ mod tests {
         let mut switch = Switch { stream: theirs, decoder: Decoder::new(limits) };
         let (id, method) = switch.request().await;
         assert_eq!(method, "monitor_cond_since");
+        switch.answer(id, json!([false, Uuid::nil().to_string(), rows])).await;
+        (handle, node, switch, directory)
+    }
+
+    /// A switch that says nothing of its own accord: what its first answer calls for must come all the same, and not
+    /// only when an echo or somebody else's change happens to wake the driver.
+    #[tokio::test]
+    async fn a_silent_switch_is_configured_after_its_first_answer() {
         let row = json!({ "datapath_types": ["set", ["netdev"]], "cur_cfg": 0, "next_cfg": 0 });
-        let tables = json!({ "Open_vSwitch": { "00000000-0000-0000-0000-000000000001": { "initial": row } } });
-        switch.answer(id, json!([false, "00000000-0000-0000-0000-000000000000", tables])).await;
+        let tables = json!({ "Open_vSwitch": { Uuid::from_u128(1).to_string(): { "initial": row } } });
+        let (_, _, mut switch, _directory) = connected(tables).await;
         // Our own echo request, after five seconds of silence, would wake the driver too.
         let before_any_echo = Tokio::now() + Limits::default().silence_before_echo / 2;
         let next = Tokio::before(before_any_echo, switch.request()).await;
         assert_eq!(next.map(|(_, method)| method).as_deref(), Some("transact"));
+    }
+
+    /// What a lost answer was about may still be carried out, after the switch has told something else (seed 1848).
+    #[tokio::test]
+    async fn what_was_entered_and_is_taken_back_is_entered_again() {
+        let uuid = |n| Uuid::from_u128(n).to_string();
+        let ids = json!(["map", [["iface-id", "x"]]]);
+        let tables = json!({
+            "Open_vSwitch": { uuid(1): { "initial": { "bridges": ["uuid", uuid(2)], "cur_cfg": 0, "next_cfg": 0 } } },
+            "Bridge": { uuid(2): { "initial": { "name": "br-int", "ports": ["uuid", uuid(3)] } } },
+            "Port": { uuid(3): { "initial": { "name": "tap", "interfaces": ["uuid", uuid(4)] } } },
+            "Interface": { uuid(4): { "initial": { "name": "tap", "ofport": 1, "external_ids": ids } } },
+        });
+        let (handle, node, _switch, _directory) = connected(tables).await;
+        let soon = || Tokio::now() + Limits::default().silence_before_echo / 2;
+        let is_there = |state: &controller::State| state.nib.nodes()[&node].vifs.contains("x").then_some(());
+        assert_eq!(handle.wait::<Tokio, _>(soon(), is_there).await, Some(()));
+        let epoch = handle.read(|state| Some(state.nib.nodes()[&node].epoch));
+        let gone = Command::Observe { node, epoch, present: Vec::new(), gone: vec!["x".to_string()] };
+        handle.submit(gone).await.expect("it is the master's");
+        assert_eq!(handle.wait::<Tokio, _>(soon(), is_there).await, Some(()));
     }
 
     fn vif(name: &str, interface: &str, ofport: Option<u32>, active: bool) -> Vif {
@@ -569,6 +598,12 @@ mod tests {
         let seen = |ofport| seen_vifs(vec![vif("x", "tap1", Some(ofport), true)]);
         let first = observation(&nib, node, seen(1)).expect("it is new");
         nib.apply(&first).expect("observed");
+        assert_eq!(observation(&nib, node, seen(1)), None);
+        // Who had it before has no say any more, however late its words come.
+        let Command::Observe { epoch, .. } = first else { panic!("it is an observation") };
+        let gone = |epoch| Command::Observe { node, epoch, present: Vec::new(), gone: vec!["x".to_string()] };
+        let stale = epoch.map(|epoch| selvedge_core::ids::Epoch(epoch.0 - 1));
+        assert!(matches!(nib.apply(&gone(stale)), Err(Refusal::NotMaster { now, .. }) if Some(now) == epoch));
         assert_eq!(observation(&nib, node, seen(1)), None);
         assert!(matches!(observation(&nib, node, seen(2)), Some(Command::Observe { present, gone, .. })
             if present.len() == 1 && gone.is_empty()));

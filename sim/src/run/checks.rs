@@ -200,7 +200,8 @@ fn hv_of(node: &selvedge_core::nib::NodeRecord) -> Option<HvId> {
 /// heard of it yet says only what was so.
 fn writes_to(state: &State, node: Uuid, newest: Option<u64>) -> bool {
     let epoch = state.nib.nodes().get(&node).map(|record| record.epoch.0);
-    state.drives(node) && epoch >= newest
+    let has_session = state.nodes.get(&node).is_some_and(|known| known.own.openflow.is_some());
+    state.drives(node) && has_session && epoch >= newest
 }
 
 /// What a transport node should hold, if the controller says that it does.

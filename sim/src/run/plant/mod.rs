@@ -288,7 +288,7 @@ impl State {
         let epoch = || recorded_epoch(&server.database);
         let violation = self.writers.configured(now, hv, server.transactions, epoch);
         self.judge.report(violation);
-        let refused = self.counts(hv).errors + self.hypervisors[&hv].switch.server.lost.1;
+        let refused = self.counts(hv).attempts_refused + self.hypervisors[&hv].switch.server.lost.1;
         let violation = self.restraint.refused(now, hv, refused);
         self.judge.report(violation);
         self.carry_out(hv, now, outputs, tag);
@@ -460,6 +460,7 @@ fn sum(one: agent::Counts, other: agent::Counts) -> agent::Counts {
         flow_mods: one.flow_mods + other.flow_mods,
         group_mods: one.group_mods + other.group_mods,
         errors: one.errors + other.errors,
+        attempts_refused: one.attempts_refused + other.attempts_refused,
         bundles_expired: one.bundles_expired + other.bundles_expired,
         bundles_lost: one.bundles_lost + other.bundles_lost,
         stale: one.stale + other.stale,

@@ -102,6 +102,8 @@ pub struct Counts {
     pub group_mods: u64,
     /// Errors sent.
     pub errors: u64,
+    /// The same, but all those that one bundle met with are one.
+    pub attempts_refused: u64,
     /// Bundles that nobody filled in time.
     pub bundles_expired: u64,
     /// Bundles that were open when their connection ended.
@@ -128,11 +130,20 @@ struct Connection {
     probed: bool,
 }
 
+/// The bundle that a message is about (OpenFlow 1.5.1, section 7.3.9), if it is.
+fn bundle_of(message: &[u8]) -> Option<u32> {
+    let is_of_bundle = matches!(message.get(1), Some(33 | 34));
+    let bytes = message.get(8..12).filter(|_| is_of_bundle)?;
+    Some(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
 /// A bridge's OpenFlow agent.
 #[derive(Debug, Default)]
 pub struct Agent {
     /// What goes wrong.
     pub ailments: Ailments,
+    /// The connection and bundle that an error was sent about last.
+    refused_last: Option<(u64, u32)>,
     /// What was counted.
     pub counts: Counts,
     datapath_id: u64,
@@ -334,6 +345,11 @@ impl Agent {
 
     fn refuse(&mut self, conn: u64, Refusal(kind, code): Refusal, message: &[u8]) {
         self.counts.errors += 1;
+        let attempt = bundle_of(message).map(|bundle| (conn, bundle));
+        if attempt.is_none() || attempt != self.refused_last {
+            self.counts.attempts_refused += 1;
+        }
+        self.refused_last = attempt;
         let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
         let mut body = Vec::new();
         body.put(kind, 2);

@@ -1,15 +1,21 @@
-//! A first look, in one command: the controller that ships, as a process of its own, and simulated hypervisors that
-//! connect to it over real sockets on the loopback. No root and no Open vSwitch are needed.
+//! A first look, in one command: three controllers as they ship, processes of their own, and simulated hypervisors that
+//! connect to them over real sockets on the loopback. No root and no Open vSwitch are needed.
 //!
 //! Two tenants use the same addresses; their guests ping each other all the while, and now and then something breaks:
-//! a switch forgets its flows, an operator meddles, a guest migrates, the controller is killed. Every frame that arrives
+//! a switch forgets its flows, an operator meddles, a guest migrates, the controller that leads is killed. Every frame that arrives
 //! is judged by what the tenants asked for. Start at [`Demo`].
 
 #![allow(clippy::disallowed_methods, reason = "this is the one simulation that runs in real time")]
 
+mod controllers;
+mod loopback;
+
 use clap::{Args, Parser, Subcommand};
+use controllers::Controllers;
+use loopback::{HOST, Loopback};
+use selvedge_net::cli;
 use selvedge_net::daemon::{self, Config, Options};
-use selvedge_net::runtime::{Moment, Runtime, Tokio};
+use selvedge_net::runtime::{Runtime, Tokio};
 use selvedge_scenarios::stories::telling::{bare, vif};
 use selvedge_sim::logical::{Port, PortId, Switch, SwitchId, VifId};
 use selvedge_sim::plan::fault::Edit;
@@ -19,14 +25,18 @@ use selvedge_sim::run::plant::Plant;
 use selvedge_sim::testbed::api::Api;
 use serde_json::json;
 use std::error::Error;
-use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, SystemTime};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
-/// The controller, simulated hypervisors and guests, on this machine's loopback.
+/// Something breaks every so many seconds.
+const BREAK_S: u64 = 5;
+/// A controller that is killed is started again after so many.
+const DOWN_S: u64 = 4;
+
+/// Controllers, simulated hypervisors and guests, on this machine's loopback.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Arguments {
@@ -38,9 +48,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Role {
-    /// The controller, as `selvedge controller` runs it
+    /// A controller, as `selvedge controller` runs it
     #[command(hide = true)]
     Controller(Controller),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 #[derive(Args)]
@@ -51,6 +63,9 @@ struct Controller {
 
 #[derive(Args)]
 struct Demo {
+    /// How many controllers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=5))]
+    controllers: u16,
     /// How many hypervisors
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=20))]
     hypervisors: u16,
@@ -69,6 +84,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.child {
         Some(Role::Controller(controller)) => be_controller(controller.options),
+        Some(Role::Client(command)) => return cli::run(command),
         None => arguments.demo.go(),
     };
     match outcome {
@@ -91,80 +107,20 @@ fn be_controller(options: Options) -> Outcome<bool> {
     Ok(true)
 }
 
-/// Ports of the controller, and where it keeps its things.
-struct Where {
-    api: u16,
-    ovsdb: u16,
-    openflow: u16,
-    directory: tempfile::TempDir,
-}
-
-impl Where {
-    fn new() -> Outcome<Where> {
-        let free = || Ok::<u16, io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
-        Ok(Where { api: free()?, ovsdb: free()?, openflow: free()?, directory: tempfile::tempdir()? })
-    }
-
-    fn data(&self) -> std::path::PathBuf {
-        self.directory.path().join("controller")
-    }
-
-    /// Starts the controller, and waits until its API answers.
-    fn start(&self) -> Outcome<(Running, Api)> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.directory.path().join("log"))?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("controller").arg("--data-dir").arg(self.data());
-        let ports = [("--api", self.api), ("--ovsdb-tcp", self.ovsdb), ("--openflow-tcp", self.openflow)];
-        // Its listeners with TLS are not used here, and must not be in the way of a controller that runs already.
-        for (option, port) in ports.into_iter().chain([("--ovsdb", 0), ("--openflow", 0)]) {
-            command.args([option, &format!("127.0.0.1:{port}")]);
-        }
-        let child = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?);
-        let mut last = None;
-        for _ in 0..300 {
-            match Api::connect(&format!("127.0.0.1:{}", self.api), &self.data()) {
-                Ok(api) => return Ok((child, api)),
-                Err(error) => last = Some(error),
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let why = last.map_or(String::new(), |error| error.to_string());
-        let log = std::fs::read_to_string(self.directory.path().join("log"))?;
-        Err(format!("the controller's API does not answer: {why}\n{log}").into())
-    }
-}
-
-/// A process that ends with this.
-struct Running(Child);
-
-impl Running {
-    fn kill(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill().and_then(|()| self.0.wait());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 impl Demo {
     fn go(self) -> Outcome<bool> {
-        let place = Where::new()?;
-        let (mut controller, api) = place.start()?;
-        println!("controller: process {}, API https://127.0.0.1:{}/ws.v1", controller.0.id(), place.api);
-        println!("  look at it: selvedge status --api 127.0.0.1:{} --data-dir {}", place.api, place.data().display());
+        println!("{} controllers start", self.controllers);
+        let mut controllers = Controllers::start(self.controllers.into())?;
+        controllers.tell();
         let plan = self.plan();
         let plant = Plant::new(&plan, &director::Options::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        self.configure(&api, &plan, &plant)?;
-        let managers = format!("tcp:127.0.0.1:{}", place.ovsdb);
+        self.configure(&controllers.api()?, &plan, &plant)?;
+        let manager = controllers.manager();
         runtime.block_on(async {
             Loopback::spawn("the physical world", plant.clone().beat::<Loopback>());
             for hv in (0..self.hypervisors).map(HvId) {
-                plant.power_on(Tokio::now(), hv, &managers);
+                plant.power_on(Tokio::now(), hv, &manager);
                 HOST.sync_scope(address_of(hv), || {
                     Loopback::spawn("a hypervisor", plant.clone().carry::<Loopback>(hv))
                 });
@@ -172,8 +128,9 @@ impl Demo {
         });
         (0..2 * self.guests).for_each(|n| plant.plug(Tokio::now(), VifId(n), self.home(n)));
         println!("{} hypervisors, two tenants with the same addresses, {} guests each", self.hypervisors, self.guests);
+        println!("kill a controller: type 'kill', or 'kill 2', and Enter; it is started again after {DOWN_S} s");
         println!("each second: pings answered, sent; frames delivered, and how many of them should not have been\n");
-        let good = self.watch(&place, &mut controller, &plant)?;
+        let good = self.watch(&mut controllers, &plant)?;
         runtime.shutdown_background();
         Ok(good)
     }
@@ -227,12 +184,20 @@ impl Demo {
     }
 
     /// Guests ping, things break, and a line is printed each second; whether all was well.
-    fn watch(&self, place: &Where, controller: &mut Running, plant: &Plant) -> Outcome<bool> {
+    fn watch(&self, controllers: &mut Controllers, plant: &Plant) -> Outcome<bool> {
         let (mut before, mut homes) = ((0, 0), (0..2 * self.guests).map(|n| self.home(n)).collect::<Vec<_>>());
+        let wishes = wishes();
         for second in 1.. {
             for tick in 0..4_u16 {
                 self.ping(plant, second as u16 * 4 + tick);
                 std::thread::sleep(Duration::from_millis(250));
+            }
+            controllers.restart_due(second)?;
+            for wish in wishes.try_iter() {
+                match wish {
+                    Ok(which) => controllers.kill(which, second + DOWN_S)?,
+                    Err(text) => println!("        '{text}' is not understood: 'kill', or 'kill' and a number"),
+                }
             }
             let (answered, sent) = plant.with(|state| state.pings());
             let (delivered, wrong) = plant.with(|state| (state.judge.judged.delivered, state.judge.violations.len()));
@@ -242,8 +207,8 @@ impl Demo {
             if self.seconds.is_some_and(|end| second >= end) {
                 break;
             }
-            if !self.calm && second % 5 == 0 {
-                self.break_something(second / 5, place, controller, plant, &mut homes)?;
+            if !self.calm && second % BREAK_S == 0 {
+                self.break_something(second, controllers, plant, &mut homes)?;
             }
         }
         let wrong = plant.with(|state| std::mem::take(&mut state.judge.violations));
@@ -263,12 +228,12 @@ impl Demo {
 
     fn break_something(
         &self,
-        turn: u64,
-        place: &Where,
-        controller: &mut Running,
+        second: u64,
+        controllers: &mut Controllers,
         plant: &Plant,
         homes: &mut [HvId],
     ) -> Outcome<()> {
+        let turn = second / BREAK_S;
         let hv = HvId((turn % u64::from(self.hypervisors)) as u16);
         match turn % 4 {
             1 => {
@@ -291,73 +256,33 @@ impl Demo {
                 std::thread::sleep(Duration::from_millis(300));
                 plant.start_vswitchd(Tokio::now(), hv, false);
             }
-            _ => {
-                println!("        the controller is killed, and started again");
-                controller.kill();
-                std::thread::sleep(Duration::from_secs(1));
-                *controller = place.start()?.0;
-            }
+            _ => controllers.kill(None, second + DOWN_S)?,
         }
         Ok(())
     }
 }
 
+/// What is typed: which controller is to be killed, nothing for the one that leads; or what was not understood.
+fn wishes() -> mpsc::Receiver<Result<Option<usize>, String>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let wish = match words.as_slice() {
+                [] => continue,
+                ["kill"] => Ok(None),
+                ["kill", number] => number.parse().map(Some).map_err(|_| line.clone()),
+                _ => Err(line.clone()),
+            };
+            if sender.send(wish).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
 /// Where a hypervisor connects from: all of 127.0.0.0/8 is this machine.
 fn address_of(hv: HvId) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + hv.0 as u8))
-}
-
-tokio::task_local! {
-    /// The address of the simulated host that a task runs on.
-    static HOST: IpAddr;
-}
-
-/// The production runtime, but that tasks of a simulated host connect from its own address.
-#[derive(Clone, Copy, Debug, Default)]
-struct Loopback;
-
-impl Runtime for Loopback {
-    type Stream = TcpStream;
-    type Listener = TcpListener;
-
-    fn now() -> Moment {
-        Tokio::now()
-    }
-
-    fn wall() -> SystemTime {
-        Tokio::wall()
-    }
-
-    fn sleep_until(at: Moment) -> impl Future<Output = ()> + Send {
-        Tokio::sleep_until(at)
-    }
-
-    fn spawn(name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        match HOST.try_with(|host| *host) {
-            Ok(host) => Tokio::spawn(name, HOST.scope(host, task)),
-            Err(_) => Tokio::spawn(name, task),
-        }
-    }
-
-    fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> impl Future<Output = T> + Send {
-        Tokio::blocking(work)
-    }
-
-    fn random(out: &mut [u8]) {
-        Tokio::random(out);
-    }
-
-    fn listen(at: SocketAddr) -> impl Future<Output = io::Result<TcpListener>> + Send {
-        Tokio::listen(at)
-    }
-
-    async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
-        let socket = TcpSocket::new_v4()?;
-        if let Ok(host) = HOST.try_with(|host| *host) {
-            socket.bind(SocketAddr::new(host, 0))?;
-        }
-        let stream = socket.connect(to).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
 }

@@ -1,0 +1,204 @@
+//! The controllers' processes: how they become a cluster, and how one is killed and comes back. Start at
+//! [`Controllers::start`].
+
+use super::Outcome;
+use selvedge_sim::testbed::api::Api;
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// So long a controller may take until it answers.
+const START_MAX: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A process that ends with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// Where a controller listens on the loopback.
+#[derive(Clone, Copy)]
+struct Ports {
+    api: u16,
+    ovsdb: u16,
+    openflow: u16,
+    cluster: u16,
+}
+
+struct Controller {
+    ports: Ports,
+    process: Option<Running>,
+    /// It was killed, and comes back in that second.
+    back_at: Option<u64>,
+}
+
+/// All of them, by number from 1.
+pub struct Controllers {
+    all: Vec<Controller>,
+    directory: tempfile::TempDir,
+}
+
+impl Controllers {
+    /// Starts the first, and lets the others join it one by one.
+    pub fn start(count: usize) -> Outcome<Controllers> {
+        let mut controllers = Controllers { all: Vec::new(), directory: tempfile::tempdir()? };
+        // All at once, so that no two are the same.
+        let free: Vec<TcpListener> =
+            (0..4 * count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<_>>()?;
+        let free: Vec<u16> = free.iter().map(|at| Ok(at.local_addr()?.port())).collect::<io::Result<_>>()?;
+        for (number, ports) in (1..).zip(free.chunks(4)) {
+            let ports = Ports { api: ports[0], ovsdb: ports[1], openflow: ports[2], cluster: ports[3] };
+            if number > 1 {
+                controllers.admit(number, ports)?;
+            }
+            controllers.all.push(Controller { ports, process: None, back_at: None });
+            controllers.boot(number, count > 1)?;
+        }
+        Ok(controllers)
+    }
+
+    fn data(&self, number: usize) -> PathBuf {
+        self.directory.path().join(format!("controller{number}"))
+    }
+
+    fn log(&self, number: usize) -> PathBuf {
+        self.directory.path().join(format!("log{number}"))
+    }
+
+    /// Lets one more join, by a token.
+    fn admit(&self, number: usize, ports: Ports) -> Outcome<()> {
+        let invitation = self.api()?.post("/ws.v1/control-cluster/invitation", &json!({}))?;
+        let token = invitation["token"].as_str().unwrap_or_default();
+        let mut join = Command::new(std::env::current_exe()?);
+        join.args(["cluster", "join", token, "--cluster", &format!("127.0.0.1:{}", ports.cluster)]);
+        let joined = join.arg("--data-dir").arg(self.data(number)).output()?;
+        match joined.status.success() {
+            true => Ok(()),
+            false => {
+                Err(format!("controller {number} cannot join: {}", String::from_utf8_lossy(&joined.stderr)).into())
+            }
+        }
+    }
+
+    /// Starts one, and waits until its API answers.
+    fn boot(&mut self, number: usize, is_one_of_several: bool) -> Outcome<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log(number))?;
+        let ports = self.all[number - 1].ports;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("controller").arg("--data-dir").arg(self.data(number));
+        let plain = [("--api", ports.api), ("--ovsdb-tcp", ports.ovsdb), ("--openflow-tcp", ports.openflow)];
+        // Its listeners with TLS are not used here, and must not be in the way of a controller that runs already.
+        let cluster = is_one_of_several.then_some(("--cluster", ports.cluster));
+        for (option, port) in plain.into_iter().chain([("--ovsdb", 0), ("--openflow", 0)]).chain(cluster) {
+            command.args([option, &format!("127.0.0.1:{port}")]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        self.all[number - 1].process = Some(Running(child));
+        let began = Instant::now();
+        let mut last = String::new();
+        while began.elapsed() < START_MAX {
+            match self.connect(number) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error.to_string(),
+            }
+            std::thread::sleep(LOOK);
+        }
+        let log = std::fs::read_to_string(self.log(number))?;
+        Err(format!("the API of controller {number} does not answer: {last}\n{log}").into())
+    }
+
+    fn connect(&self, number: usize) -> Outcome<Api> {
+        // Its own administrator's password is the first one's: users are the cluster's.
+        Ok(Api::connect(&format!("127.0.0.1:{}", self.all[number - 1].ports.api), &self.data(1))?)
+    }
+
+    fn up(&self) -> impl Iterator<Item = usize> {
+        (1..).zip(&self.all).filter(|(_, one)| one.process.is_some()).map(|(number, _)| number)
+    }
+
+    /// A session with the first that answers.
+    ///
+    /// # Errors
+    /// If none does.
+    pub fn api(&self) -> Outcome<Api> {
+        self.up().find_map(|number| self.connect(number).ok()).ok_or_else(|| "no controller answers".into())
+    }
+
+    /// The target that hypervisors are told: that of one, which tells them of the others.
+    pub fn manager(&self) -> String {
+        format!("tcp:127.0.0.1:{}", self.all[0].ports.ovsdb)
+    }
+
+    /// Says where they are.
+    pub fn tell(&self) {
+        for (number, one) in (1..).zip(&self.all) {
+            let process = one.process.as_ref().map_or(0, |running| running.0.id());
+            println!("controller {number}: process {process}, API https://127.0.0.1:{}/ws.v1", one.ports.api);
+        }
+        let (api, data) = (self.all[0].ports.api, self.data(1));
+        println!("  look at them: selvedge cluster status --api 127.0.0.1:{api} --data-dir {}", data.display());
+    }
+
+    /// Who leads, if somebody does and says so.
+    fn leader(&self) -> Option<usize> {
+        let cluster = self.api().ok()?.get("/ws.v1/control-cluster/member").ok()?;
+        let members = cluster["members"].as_array()?;
+        let leader = members.iter().find(|member| member["role"] == "leader")?;
+        // They joined in the order of their numbers.
+        leader["member"].as_u64().and_then(|member| usize::try_from(member).ok())
+    }
+
+    /// Kills one, or the one that leads; it comes back in that second.
+    ///
+    /// # Errors
+    /// If the others do not go on.
+    pub fn kill(&mut self, number: Option<usize>, back_at: u64) -> Outcome<()> {
+        let number = number.or_else(|| self.leader()).unwrap_or(1);
+        let Some(one) = number.checked_sub(1).and_then(|at| self.all.get_mut(at)) else {
+            println!("        there is no controller {number}");
+            return Ok(());
+        };
+        if one.process.take().is_none() {
+            println!("        controller {number} is down already");
+            return Ok(());
+        }
+        one.back_at = Some(back_at);
+        println!("        controller {number} is killed");
+        if self.up().count() <= self.all.len() / 2 {
+            println!("        nothing can be changed until it is back; what is there goes on");
+            return Ok(());
+        }
+        let began = Instant::now();
+        while began.elapsed() < START_MAX {
+            if let Some(leader) = self.leader().filter(|leader| *leader != number) {
+                println!("        controller {leader} leads after {:.1} s", began.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+        Err(format!("after {START_MAX:?} nobody leads").into())
+    }
+
+    /// Starts those again whose time has come.
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub fn restart_due(&mut self, second: u64) -> Outcome<()> {
+        for number in 1..=self.all.len() {
+            if self.all[number - 1].back_at.take_if(|at| *at <= second).is_some() {
+                println!("        controller {number} is started again");
+                self.boot(number, self.all.len() > 1)?;
+            }
+        }
+        Ok(())
+    }
+}
