@@ -41,6 +41,12 @@ struct Controller {
     back_at: Option<u64>,
 }
 
+/// Ports that nobody listens on: all held at once, so that no two are the same, and let go.
+fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<_>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
 /// All of them, by number from 1.
 pub struct Controllers {
     all: Vec<Controller>,
@@ -51,10 +57,7 @@ impl Controllers {
     /// Starts the first, and lets the others join it one by one.
     pub fn start(count: usize) -> Outcome<Controllers> {
         let mut controllers = Controllers { all: Vec::new(), directory: tempfile::tempdir()? };
-        // All at once, so that no two are the same.
-        let free: Vec<TcpListener> =
-            (0..4 * count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<_>>()?;
-        let free: Vec<u16> = free.iter().map(|at| Ok(at.local_addr()?.port())).collect::<io::Result<_>>()?;
+        let free = free_ports(4 * count)?;
         for (number, ports) in (1..).zip(free.chunks(4)) {
             let ports = Ports { api: ports[0], ovsdb: ports[1], openflow: ports[2], cluster: ports[3] };
             if number > 1 {
