@@ -127,10 +127,13 @@ pub async fn play<S: Stage>(stage: &mut S, plan: &Plan, options: &Options) -> Re
     director.end()
 }
 
-/// Whether a controller answered as none should: not even without a majority of its cluster, which it may well say.
+/// Whether a controller answered as none should. One whose disk failed says that it is stopping, and one of several that there is
+/// no majority.
 fn is_breakdown(ended: &Ended, is_one: bool) -> bool {
     match ended {
-        Ended::Answered { status: 503, body, .. } => is_one || body["code"] != "NO_LEADER",
+        Ended::Answered { status: 503, body, .. } => {
+            body["code"] != "STOPPING" && (is_one || body["code"] != "NO_LEADER")
+        }
         Ended::Answered { status, .. } => *status >= 500,
         Ended::NotSent(_) | Ended::Unknown(_) => false,
     }
