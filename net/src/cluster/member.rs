@@ -3,6 +3,7 @@
 use super::log::Log;
 use super::machine::Machine;
 use super::peer::{Own, Peer, Peers, Unanswered};
+use super::reads::Reads;
 use super::types::{Answers, Batch, FIRST_MEMBER, LogId, MemberId, Types};
 use super::wire::{Ask, Denied, Said};
 use crate::controller::Handle;
@@ -111,6 +112,7 @@ pub struct Member<R: Runtime> {
     pub(super) handle: Handle,
     pub(super) ttl: Duration,
     has_others: bool,
+    reads: Reads,
     /// Whether it has had everything once, since it started.
     has_been_current: Arc<AtomicBool>,
 }
@@ -124,6 +126,7 @@ impl<R: Runtime> Clone for Member<R> {
             handle: self.handle.clone(),
             ttl: self.ttl,
             has_others: self.has_others,
+            reads: self.reads.clone(),
             has_been_current: self.has_been_current.clone(),
         }
     }
@@ -153,6 +156,7 @@ impl<R: Runtime> Member<R> {
         let is_new = !raft.is_initialized().await.map_err(|error| fatal::<R>(&error))?;
         let ttl = if config.address.is_none() { PROPOSE_TTL_ALONE } else { PROPOSE_TTL };
         let has_others = config.address.is_some();
+        let (reads, waiting) = Reads::new();
         let member = Member {
             raft,
             own,
@@ -160,6 +164,7 @@ impl<R: Runtime> Member<R> {
             handle,
             ttl,
             has_others,
+            reads,
             has_been_current: Arc::default(),
         };
         if is_new && id == FIRST_MEMBER {
@@ -175,6 +180,7 @@ impl<R: Runtime> Member<R> {
         if config.address.is_some() {
             R::spawn("steward", member.clone().tend(config.clone()));
             R::spawn("gossip", member.clone().listen());
+            R::spawn("reads", member.clone().ask_for(waiting));
         }
         Ok(member)
     }
@@ -197,7 +203,10 @@ impl<R: Runtime> Member<R> {
     /// If the leader does not confirm it by the deadline, or the member is stopping.
     pub async fn catch_up(&self, deadline: Moment) -> Result<(), ProposeError> {
         loop {
-            let asked = R::before(deadline, self.read_index(deadline)).await;
+            let asked = match self.has_others {
+                true => R::before(deadline, self.reads.next()).await,
+                false => R::before(deadline, self.read_index(deadline)).await,
+            };
             match asked.unwrap_or(Ok(None))? {
                 Some(index) => {
                     self.applied(index, deadline).await?;
@@ -211,7 +220,7 @@ impl<R: Runtime> Member<R> {
     }
 
     /// Up to where the leader, which still leads, knows entries to be agreed upon; none if it did not say.
-    async fn read_index(&self, deadline: Moment) -> Result<Option<LogId>, ProposeError> {
+    pub(super) async fn read_index(&self, deadline: Moment) -> Result<Option<LogId>, ProposeError> {
         match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _)) => return Ok(Some(*read.log_id())),
             Err(RaftError::Fatal(error)) => return Err(fatal::<R>(&error)),

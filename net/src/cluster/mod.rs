@@ -49,6 +49,7 @@ pub mod machine;
 mod mastership;
 pub mod member;
 pub mod peer;
+mod reads;
 pub mod runtime;
 mod serve;
 mod steward;

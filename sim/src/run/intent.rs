@@ -55,6 +55,8 @@ struct Pending {
     object: Object,
     target: Target,
     asked_at: Duration,
+    /// The highest generation that an answer had told of when it was asked.
+    known: u64,
     /// Since when nobody knows, and when to look next.
     unknown: Option<(Duration, Duration)>,
     /// It is being read to find out.
@@ -186,7 +188,7 @@ impl Intent {
             return None;
         };
         self.may_become(now, object, &target, history);
-        let pending = Pending { object, target, asked_at: now, unknown: None, looking: false };
+        let pending = Pending { object, target, asked_at: now, known: self.generation, unknown: None, looking: false };
         let id = self.next_id();
         self.pending.insert(id, pending);
         Some(Call { id, method, path, body: body.map_or_else(Vec::new, |body| body.to_string().into_bytes()) })
@@ -303,7 +305,14 @@ impl Intent {
 
     /// Takes an answer in. Gives violations that it shows.
     pub fn answered(&mut self, answer: &Answer, history: &mut History) -> Vec<Violation> {
-        let Some(mut pending) = self.pending.remove(&answer.id) else { return Vec::new() };
+        let Some(pending) = self.pending.remove(&answer.id) else { return Vec::new() };
+        let outdated = outdated(answer, &pending);
+        let violations = self.settle(answer, pending, history);
+        outdated.into_iter().chain(violations).collect()
+    }
+
+    /// Takes an answer to a request in.
+    fn settle(&mut self, answer: &Answer, mut pending: Pending, history: &mut History) -> Vec<Violation> {
         match (&answer.ended, pending.looking) {
             (Ended::Answered { status: 200..300, generation, body }, false) => {
                 self.counts.done += 1;
@@ -359,7 +368,7 @@ impl Intent {
             (Object::Port(port), false) => format!("/ws.v1/lswitch/*/lport?fields=*&display_name={port}"),
         };
         let entry = self.pending.get_mut(&id).expect("it was just there");
-        entry.looking = true;
+        (entry.looking, entry.known) = (true, self.generation);
         Some(Call { id, method: Method::GET, path, body: Vec::new() })
     }
 
@@ -548,6 +557,19 @@ impl Intent {
             .extend(missing.map(|id| Violation::new("C2", at, format!("{id} is gone, though nobody removed it"))));
         violations
     }
+}
+
+/// An answer must not be of a time before another was given, to whichever client and by whichever controller, before this
+/// was asked (A4).
+fn outdated(answer: &Answer, pending: &Pending) -> Option<Violation> {
+    let Ended::Answered { status: 200..300 | 404 | 409, generation, .. } = answer.ended else { return None };
+    (generation < pending.known).then(|| {
+        let what = format!(
+            "an answer about {} is of generation {generation}, and {} was known",
+            pending.object, pending.known
+        );
+        Violation::new("A4", answer.at, what)
+    })
 }
 
 fn port_body(port: PortId, enabled: bool, pairs: &[Pair], learning: bool) -> Value {

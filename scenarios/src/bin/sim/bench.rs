@@ -21,6 +21,9 @@ const END: u64 = 400_000;
 
 #[derive(Args)]
 pub struct Bench {
+    /// Only this world: small, small-alone (with one controller) or medium
+    #[arg(long)]
+    world: Option<String>,
     /// For programs
     #[arg(long)]
     json: bool,
@@ -30,9 +33,18 @@ impl Bench {
     pub fn go(self) -> Outcome {
         let mut good = true;
         let mut rows = Vec::new();
-        for (name, hypervisors, guests) in [("small", 5, 40), ("medium", 50, 500)] {
-            eprintln!("{name}: {hypervisors} hypervisors, {guests} guests");
-            let plan = world(hypervisors, guests);
+        let worlds = [("small", 3, 5, 40), ("small-alone", 1, 5, 40), ("medium", 3, 50, 500)];
+        if let Some(unknown) = self.world.iter().find(|wanted| !worlds.iter().any(|world| world.0 == **wanted)) {
+            return Err(
+                format!("no world is called {unknown}: there are {}", worlds.map(|world| world.0).join(", ")).into()
+            );
+        }
+        for (name, controllers, hypervisors, guests) in worlds {
+            if self.world.as_ref().is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            eprintln!("{name}: {controllers} controllers, {hypervisors} hypervisors, {guests} guests");
+            let plan = world(hypervisors, guests).controllers(controllers);
             let began = Instant::now();
             let report = in_our_world(&plan, &Options::default());
             let (wall, simulated) = (began.elapsed().as_secs_f64(), report.simulated.as_secs_f64());
@@ -40,10 +52,10 @@ impl Bench {
             report.violations.iter().for_each(|violation| eprintln!("  {violation}"));
             if !self.json {
                 let frames = report.frames;
-                println!("{name:>8}  {simulated:>7.0} s simulated in {wall:>6.2} s: {:>6.0} to 1", simulated / wall);
-                println!("          {} frames sent, {} delivered and judged", frames.sent, frames.delivered);
+                println!("{name:>11}  {simulated:>7.0} s simulated in {wall:>6.2} s: {:>6.0} to 1", simulated / wall);
+                println!("             {} frames sent, {} delivered and judged", frames.sent, frames.delivered);
             }
-            rows.push(json!({"world": name, "hypervisors": hypervisors, "guests": guests, "simulated_s": simulated,
+            rows.push(json!({"world": name, "controllers": controllers, "hypervisors": hypervisors, "guests": guests, "simulated_s": simulated,
                 "wall_s": wall, "ratio": simulated / wall, "delivered": report.frames.delivered}));
         }
         if self.json {
