@@ -259,23 +259,26 @@ fn lateness<S: Stage>(director: &Director<'_, S>, hv: HvId, handle: &Handle) -> 
     })
 }
 
-/// Guests whose place the controller does not know.
+/// Guests whose place, or port number there, the controller does not know.
 fn unnoticed_guests<S: Stage>(director: &mut Director<'_, S>, handle: &Handle) -> Vec<String> {
     let mut unnoticed = Vec::new();
-    let places: Vec<(VifId, Vec<HvId>)> =
-        director.plant.look(|state| state.guests.keys().map(|vif| (*vif, state.places_of(*vif).to_vec())).collect());
+    type Places = Vec<(HvId, Option<u32>)>;
+    let places: Vec<(VifId, Places)> = director.plant.look(|state| {
+        let numbered = |vif: &VifId| state.places_of(*vif).iter().map(|hv| (*hv, state.ofport_of(*vif, *hv))).collect();
+        state.guests.keys().map(|vif| (*vif, numbered(vif))).collect()
+    });
     for (vif, places) in places {
-        let expected: BTreeSet<String> = places
-            .iter()
-            .filter(|hv| director.intent.node_enabled(**hv))
-            .filter_map(|hv| director.intent.node_uuid(*hv).map(str::to_string))
-            .collect();
-        let known: BTreeSet<String> = handle.read(|state| {
+        let served = places.iter().filter(|(hv, _)| director.intent.node_enabled(*hv));
+        let expected: BTreeMap<String, Option<u32>> =
+            served.filter_map(|(hv, ofport)| Some((director.intent.node_uuid(*hv)?.to_string(), *ofport))).collect();
+        let known: BTreeMap<String, Option<u32>> = handle.read(|state| {
             let nodes = state.nib.nodes().iter().filter(|(_, node)| node.config.admin_status_enabled);
-            nodes.filter(|(_, node)| node.vifs.contains(&vif.to_string())).map(|(uuid, _)| uuid.to_string()).collect()
+            let claims = nodes.flat_map(|(uuid, _)| state.nib.vifs_of(*uuid).map(move |claim| (uuid, &claim.observed)));
+            let of_vif = claims.filter(|(_, observed)| observed.vif == vif.to_string());
+            of_vif.map(|(uuid, observed)| (uuid.to_string(), Some(observed.ofport.0))).collect()
         });
         if expected != known {
-            unnoticed.push(format!("the controller believes {vif} to be on {known:?}, and it is on {expected:?}"));
+            unnoticed.push(format!("the controller believes {vif} to be at {known:?}, and it is at {expected:?}"));
         }
     }
     unnoticed

@@ -438,6 +438,14 @@ impl State {
         self.hypervisors.get_mut(&hv).into_iter().for_each(|hypervisor| hypervisor.past = counts);
     }
 
+    /// The OpenFlow port number of a guest's interface on a hypervisor, as the switch's database tells it.
+    pub fn ofport_of(&self, vif: VifId, hv: HvId) -> Option<u32> {
+        let name = device(vif);
+        let mut interfaces = self.hypervisors[&hv].switch.server.database.rows("Interface");
+        let (_, row) = interfaces.find(|(_, row)| row["name"].text() == Some(&name))?;
+        u32::try_from(row["ofport"].number()?).ok()
+    }
+
     /// Spoofs and made-up packets that are old enough have reached whom they reach.
     fn settle_marks(&mut self) {
         while self.spoofs.len() > 4 {
