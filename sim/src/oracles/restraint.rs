@@ -1,8 +1,8 @@
 //! Restraint (L6): a switch that refuses is not asked in a tight circle.
 //!
 //! Source: the design; whoever retries waits longer each time. A few attempts a second are far more than pauses that double
-//! allow, and new sessions are counted with the old. Not checked: attempts that a switch never answers. Start at
-//! [`Restraint::refused`].
+//! allow, and new sessions are counted with the old. Not checked: attempts that a switch never answers. Neither is anything
+//! entered into the NIB in a tight circle. Start at [`Restraint::refused`] and [`Pace::entered`].
 
 use super::Violation;
 use crate::plan::HvId;
@@ -42,9 +42,47 @@ impl Restraint {
     }
 }
 
+/// Most revisions in a second: far more than clients and guests of a plan can be the reason of, far less than a circle makes.
+const REVISIONS_MAX: u64 = 300;
+
+/// How fast the NIB changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    since: Duration,
+    revision: u64,
+}
+
+impl Pace {
+    /// The NIB has come to a revision. Judged once a second.
+    pub fn entered(&mut self, at: Duration, revision: u64) -> Option<Violation> {
+        let took = at.saturating_sub(self.since);
+        if took < Duration::from_secs(1) {
+            return None;
+        }
+        let before = std::mem::replace(self, Pace { since: at, revision });
+        let more = revision.saturating_sub(before.revision);
+        // Who was not there for a while has much to catch up with.
+        (took < Duration::from_secs(2) && more > REVISIONS_MAX).then(|| {
+            let what = format!("the NIB came from revision {} to {revision} within {took:?}", before.revision);
+            Violation::new("L6", at, what)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nib_that_changes_in_a_circle_is_seen() {
+        let mut pace = Pace::default();
+        let second = Duration::from_secs(1);
+        assert_eq!(pace.entered(second, 200), None);
+        assert_eq!(pace.entered(second * 3 / 2, 5_000), None, "not a second later");
+        assert_eq!(pace.entered(second * 2, 450), None);
+        assert_eq!(pace.entered(second * 3, 900).map(|violation| violation.id), Some("L6"));
+        assert_eq!(pace.entered(second * 60, 9_000), None);
+    }
 
     fn first(every_ms: u64, count: u64) -> Option<u64> {
         let mut restraint = Restraint::default();

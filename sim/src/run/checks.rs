@@ -9,6 +9,7 @@ use super::rows;
 use crate::logical::VifId;
 use crate::oracles::identifiers::Numbers;
 use crate::oracles::realised::{self, Rows};
+use crate::oracles::restraint::Pace;
 use crate::oracles::{Violation, fail_static, recompute};
 use crate::plan::{HvId, Plan};
 use crate::stage::Stage;
@@ -36,6 +37,7 @@ pub(super) struct Checks {
     next_compare: Duration,
     next_numbers: Duration,
     numbers: Numbers,
+    pace: Pace,
     down_since: Option<Duration>,
     /// What was found to be the same: the NIB's revision, and the version of a switch's tables.
     compared: BTreeMap<HvId, (Revision, Version)>,
@@ -51,6 +53,7 @@ impl Checks {
             next_compare: Duration::ZERO,
             next_numbers: Duration::ZERO,
             numbers: Numbers::default(),
+            pace: Pace::default(),
             down_since: None,
             compared: BTreeMap::new(),
             alone: BTreeMap::new(),
@@ -100,6 +103,8 @@ impl Checks {
         if now >= self.next_numbers {
             self.next_numbers = now + NUMBERS_EVERY;
             newest.read(|state| self.look_at_numbers(now, state, intent, plant, report));
+            let revision = newest.read(|state| state.nib.revision().0);
+            report.violations.extend(self.pace.entered(now, revision));
         }
         if !self.recompute_every.is_zero() && now >= self.next_recompute {
             self.next_recompute = now + self.recompute_every;
