@@ -5,6 +5,7 @@
 //! over without anybody having to connect.
 
 use super::types::MemberId;
+use super::vigil::Fit;
 use crate::controller::Reach;
 use selvedge_core::nib::{Assignment, Nib};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,17 +13,6 @@ use uuid::Uuid;
 
 /// At most so many transport nodes change hands at once only for the sake of balance.
 const MOVES_MAX: usize = 16;
-
-/// What is known of controllers when transport nodes are shared out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fit {
-    /// They answer.
-    pub alive: BTreeSet<MemberId>,
-    /// They have done so for a while: they may take over what works elsewhere.
-    pub settled: BTreeSet<MemberId>,
-    /// Transport nodes that were [`outreached`] for a while.
-    pub cut_off: BTreeSet<Uuid>,
-}
 
 /// Nodes that each controller owns, and those that it stands by for.
 struct Loads {
@@ -57,9 +47,9 @@ impl Loads {
 
 /// Transport nodes whose master or standby should be another one.
 ///
-/// What works stays where it is. The nodes of a controller that does not answer go to their standbys, and so does a node that its
-/// controller cannot reach, though others can; those of one that is drained, too, a few at a time. When one has two more than another, that is evened out, a few at a time, towards those that
-/// have been there for a while.
+/// What works stays where it is. The nodes of a controller that does not answer go to their standbys, and so does a node
+/// that its controller cannot reach, though others can; those of one that is drained, too, a few at a time. When one has two
+/// more than another, that is evened out, a few at a time, towards those that have been there for a while.
 ///
 /// `reach` says how far a controller reaches a node: a node that has a master which works is moved only to one that has all
 /// connections which it needs, any other to one that has most of them.

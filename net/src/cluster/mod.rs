@@ -30,6 +30,8 @@
 //! | `steward` | makes the log's membership follow the members that are wanted |
 //! | `gossip` | what members tell each other of their transport nodes |
 //! | `mastership` | which controller writes to which transport node |
+//! | `vigil` | which controllers are fit to, and since when |
+//! | `reads` | asks once, for all who read, up to where entries are agreed upon |
 //! | [`join`](mod@join) | how somebody becomes a member |
 //! | [`view`] | how a cluster is, as its leader sees it |
 //! | [`token`] | an invitation on its way |
@@ -56,6 +58,7 @@ mod steward;
 pub mod token;
 pub mod types;
 pub mod view;
+mod vigil;
 pub mod wire;
 
 pub use join::{JoinError, Welcome, join};

@@ -42,10 +42,11 @@ impl<R: Runtime> Member<R> {
     /// Asks for those who wait, for as long as the member lives.
     pub(super) async fn ask_for(self, mut waiting: Waiting) {
         let mut readers = Vec::new();
+        let mut failure = std::pin::pin!(self.failure());
         loop {
             tokio::select! {
                 biased;
-                _ = self.failure() => return,
+                _ = &mut failure => return,
                 count = waiting.recv_many(&mut readers, WAITING_MAX) => if count == 0 {
                     return;
                 },

@@ -3,35 +3,28 @@
 //! Who may vote is the log's business, and changes one agreed step at a time; who *should* is the NIB's. The leader's steward
 //! compares the two and takes the next step ([`next_change`]), so that a change which was begun under one leader is finished
 //! under the next. A member that hears of no leader asks the others whether it is a member at all: one that was dismissed
-//! while it was away is told so by nobody else. The leader also shares out the transport nodes
-//! ([`assign`]). Start at [`Member::tend`].
+//! while it was away is told so by nobody else. The leader also shares out the transport nodes, as
+//! [`assign`] says, among those that its [`Vigil`] finds fit. Start at [`Member::tend`].
 
-use super::mastership::{Fit, assign, outreached};
+use super::mastership::{assign, outreached};
 use super::peer::Peer;
 use super::types::{Batch, MemberId};
-use super::view::{ClusterView, MemberView};
+use super::view::ClusterView;
+use super::vigil::Vigil;
 use super::wire::Ask;
 use super::{Member, MemberConfig};
-use crate::runtime::{Moment, Runtime};
+use crate::runtime::Runtime;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::BasicNode;
 use openraft::{ChangeMembers, Membership};
-use selvedge_core::ids::Revision;
 use selvedge_core::nib::{Cluster, ClusterCommand, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// The steward looks so often.
 const LOOK: Duration = Duration::from_millis(100);
 /// A member without a leader asks others after so many looks in a row.
 const LOOKS_ALONE: u32 = 20;
-/// Transport nodes of a controller that did not answer for so long get another.
-const LOST: Duration = Duration::from_secs(1);
-/// One that has answered for so long is there to stay: it may be given what others have.
-const SETTLED: Duration = Duration::from_secs(5);
-/// A transport node that others reach further than its controller for so long gets another: not one that only starts again.
-const CUT_OFF: Duration = Duration::from_secs(3);
 /// So long it waits for each.
 const ASK_MAX: Duration = Duration::from_secs(1);
 
@@ -100,63 +93,6 @@ pub(super) fn next_change(
     (!strangers.is_empty()).then_some(Change::RemoveNodes(strangers))
 }
 
-/// Since when a leader has led, and others have answered it.
-#[derive(Default)]
-struct Vigil {
-    leads_since: Option<Moment>,
-    answers_since: BTreeMap<MemberId, Moment>,
-    /// Since when transport nodes are outreached.
-    outreached_since: BTreeMap<Uuid, Moment>,
-    /// What was known when that was last looked at, and who was alive.
-    seen: Option<(Seen, BTreeSet<MemberId>)>,
-    /// When, and for whom, transport nodes were found to be with those they should be with.
-    in_order: Option<(Seen, Fit)>,
-}
-
-/// The revision, and how much news there was of who reaches what.
-type Seen = (Revision, u64);
-
-impl Vigil {
-    /// Which controllers are fit to have transport nodes. One that a new leader has not heard of yet is taken to be alive
-    /// until it has had time to answer.
-    fn look(&mut self, now: Moment, view: &ClusterView) -> Fit {
-        let leads_since = *self.leads_since.get_or_insert(now);
-        let answers = |member: &MemberView| match member.heard_ms {
-            Some(ms) => Duration::from_millis(ms) <= LOST,
-            None => now.saturating_sub(leads_since) <= LOST,
-        };
-        let alive: BTreeSet<MemberId> =
-            view.members.iter().filter(|(_, member)| answers(member)).map(|(member, _)| *member).collect();
-        self.answers_since.retain(|member, _| alive.contains(member));
-        for member in &alive {
-            self.answers_since.entry(*member).or_insert(now);
-        }
-        let stays = |since: &Moment| now.saturating_sub(*since) >= SETTLED;
-        let settled = self.answers_since.iter().filter(|(_, since)| stays(since)).map(|(member, _)| *member).collect();
-        Fit { alive, settled, cut_off: BTreeSet::new() }
-    }
-
-    /// The same with the transport nodes that were out of their controllers' reach for a while.
-    fn look_at_reach(
-        &mut self,
-        now: Moment,
-        seen: Seen,
-        fit: Fit,
-        outreached: impl FnOnce(&Fit) -> BTreeSet<Uuid>,
-    ) -> Fit {
-        let seen = Some((seen, fit.alive.clone()));
-        if self.seen != seen {
-            self.seen = seen;
-            let outreached = outreached(&fit);
-            self.outreached_since.retain(|node, _| outreached.contains(node));
-            outreached.into_iter().for_each(|node| _ = self.outreached_since.entry(node).or_insert(now));
-        }
-        let is_long = |since: &Moment| now.saturating_sub(*since) >= CUT_OFF;
-        let cut_off = self.outreached_since.iter().filter(|(_, since)| is_long(since)).map(|(node, _)| *node).collect();
-        Fit { cut_off, ..fit }
-    }
-}
-
 impl<R: Runtime> Member<R> {
     /// Tends the membership for as long as the member lives.
     pub(super) async fn tend(self, config: MemberConfig) {
@@ -167,17 +103,7 @@ impl<R: Runtime> Member<R> {
             match self.own_view() {
                 Some(view) => {
                     self.take_step(&view).await;
-                    let fit = vigil.look(R::now(), &view);
-                    let (seen, fit) = self.handle.read(|state| {
-                        let seen = (state.nib.revision(), state.news());
-                        let outreached =
-                            |fit: &Fit| outreached(&state.nib, &fit.alive, |member, node| state.reach(member, node));
-                        (seen, vigil.look_at_reach(R::now(), seen, fit, outreached))
-                    });
-                    // Nothing is to be done where nothing has happened.
-                    if vigil.in_order != Some((seen, fit.clone())) && !self.share_out(&fit).await {
-                        vigil.in_order = Some((seen, fit));
-                    }
+                    self.share_out(&mut vigil, &view).await;
                 }
                 None => vigil = Vigil::default(),
             }
@@ -213,18 +139,24 @@ impl<R: Runtime> Member<R> {
         }
     }
 
-    /// The leader gives transport nodes masters, if some should have another; whether some should.
-    async fn share_out(&self, fit: &Fit) -> bool {
-        let assignments = self.handle.read(|state| assign(&state.nib, fit, |member, node| state.reach(member, node)));
+    /// The leader gives transport nodes masters, if some should have another.
+    async fn share_out(&self, vigil: &mut Vigil, view: &ClusterView) {
+        let (found, assignments) = self.handle.read(|state| {
+            let reach = |member, node| state.reach(member, node);
+            let seen = (state.nib.revision(), state.news());
+            let found = vigil.look(R::now(), view, seen, |alive| outreached(&state.nib, alive, reach));
+            let is_in_order = vigil.is_in_order(&found);
+            let assignments = if is_in_order { Vec::new() } else { assign(&state.nib, &found.fit, reach) };
+            (found, assignments)
+        });
         if assignments.is_empty() {
-            return false;
+            return vigil.found_in_order(found);
         }
-        tracing::info!(nodes = assignments.len(), alive = ?fit.alive, "transport nodes change hands");
+        tracing::info!(nodes = assignments.len(), alive = ?found.fit.alive, "transport nodes change hands");
         let command = Command::Cluster(ClusterCommand::Assign(assignments));
         if let Err(error) = self.propose(Batch(vec![command])).await {
             tracing::debug!(%error, "transport nodes did not change hands; it is tried again");
         }
-        true
     }
 
     /// What tells the NIB where this member is, if it knows another address, or none.
