@@ -49,21 +49,22 @@ const REVISIONS_MAX: u64 = 300;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
     since: Duration,
-    revision: u64,
+    furthest: u64,
 }
 
 impl Pace {
-    /// The NIB has come to a revision. Judged once a second.
+    /// A controller has come to a revision. Judged once a second.
     pub fn entered(&mut self, at: Duration, revision: u64) -> Option<Violation> {
         let took = at.saturating_sub(self.since);
         if took < Duration::from_secs(1) {
             return None;
         }
-        let before = std::mem::replace(self, Pace { since: at, revision });
-        let more = revision.saturating_sub(before.revision);
-        // Who was not there for a while has much to catch up with.
-        (took < Duration::from_secs(2) && more > REVISIONS_MAX).then(|| {
-            let what = format!("the NIB came from revision {} to {revision} within {took:?}", before.revision);
+        // One that has started again reads what it has entered long ago: that is no news.
+        let furthest = revision.max(self.furthest);
+        let before = std::mem::replace(self, Pace { since: at, furthest });
+        // If nobody was there for a while, there is much to catch up with.
+        (took < Duration::from_secs(2) && furthest - before.furthest > REVISIONS_MAX).then(|| {
+            let what = format!("the NIB came from revision {} to {revision} within {took:?}", before.furthest);
             Violation::new("L6", at, what)
         })
     }
@@ -82,6 +83,9 @@ mod tests {
         assert_eq!(pace.entered(second * 2, 450), None);
         assert_eq!(pace.entered(second * 3, 900).map(|violation| violation.id), Some("L6"));
         assert_eq!(pace.entered(second * 60, 9_000), None);
+        assert_eq!(pace.entered(second * 61, 0), None, "it starts again");
+        assert_eq!(pace.entered(second * 62, 9_100), None, "and has read what it had");
+        assert_eq!(pace.entered(second * 63, 9_500).map(|violation| violation.id), Some("L6"));
     }
 
     fn first(every_ms: u64, count: u64) -> Option<u64> {
