@@ -1,4 +1,5 @@
-//! What the harness sees of a controller's process, through all its lives. Start at [`Window`].
+//! The harness's side of a controller: where it is ([`Seat`]), and what is seen of its process through all its lives. Start
+//! at [`Window`].
 
 use selvedge_core::ids::MemberId;
 use selvedge_core::nib::Nib;
@@ -7,7 +8,30 @@ use selvedge_net::controller::Handle;
 use selvedge_net::runtime::Runtime;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// One of the controllers, by number from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seat(pub usize);
+
+impl fmt::Display for Seat {
+    /// The name of its host.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("controller"),
+            n => write!(f, "controller{}", n + 1),
+        }
+    }
+}
+
+impl Seat {
+    /// Its host's address.
+    pub fn address(self) -> IpAddr {
+        let last = u8::try_from(self.0 + 1).expect("there are few controllers");
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+    }
+}
 
 /// What one sees of a member from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

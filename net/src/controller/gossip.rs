@@ -231,4 +231,20 @@ mod tests {
         assert!(one.nodes[&fixture::node(0)].report().problems["controller"].contains("controller 2"));
         assert_ne!(progress(&one), Progress::default());
     }
+
+    /// A change that concerned no node is confirmed by nobody, but it is not missing either.
+    #[test]
+    fn who_starts_anew_learns_that_nothing_is_missing() {
+        let (mut one, mut two) = two();
+        [&mut one, &mut two].into_iter().for_each(|state| assign(state, 1));
+        see(&mut one, "3.1.0");
+        let cluster = Command::Cluster(ClusterCommand::Drain { member: MemberId(2), is_drained: true });
+        [&mut one, &mut two].into_iter().for_each(|state| _ = state.apply(&cluster).expect("lawful"));
+        let now = two.nib.revision();
+        assert_eq!(one.nib.revision(), now);
+        two.nodes.get_mut(&fixture::node(0)).expect("it is there").progress = Some(Progress::unknown(now));
+        assert!(two.hear(one.gossip(Heard::default()).expect("there is news")), "it need not be told again");
+        let progress = two.nodes[&fixture::node(0)].progress.clone().expect("there is some");
+        assert_eq!(progress.realised(now), Some(now));
+    }
 }

@@ -16,10 +16,12 @@ pub const STORY: Story = Story {
     source: "seed 94",
     marks: &[Mark::Converged],
     make: || {
-        network(3, 6)
-            .controllers(3)
-            .api(THERE + 4_000, new_switch(1, Encap::Geneve))
-            .fault(THERE + 6_000, ControllerTrouble::Kill { down_ms: 1_000 }.of(Who::Follower))
-            .heals(THERE + 15_000)
+        let mut plan = network(1, 2).controllers(3);
+        // It starts from a snapshot which has changes that the switch will never be sent anything for.
+        plan.setup.snapshot_every = 2;
+        let switches = 1..=6;
+        let plan =
+            switches.fold(plan, |plan, n| plan.api(THERE + 4_000 + u64::from(n) * 100, new_switch(n, Encap::Geneve)));
+        plan.fault(THERE + 6_000, ControllerTrouble::Kill { down_ms: 1_000 }.of(Who::Follower)).heals(THERE + 15_000)
     },
 };

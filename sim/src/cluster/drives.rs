@@ -1,7 +1,8 @@
 //! The disks of hosts: the one that each runs on, and the one it lost. Start at [`Drives`].
 
-use super::plan::{ClusterPlan, Seat};
+use super::plan::ClusterPlan;
 use crate::disk::SimDisk;
+use crate::window::Seat;
 
 /// The disks of all hosts.
 pub struct Drives<'a> {

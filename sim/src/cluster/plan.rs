@@ -6,6 +6,7 @@
 
 use crate::plan::swarm::Draw;
 use crate::stage::Path;
+use crate::window::Seat;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -16,16 +17,6 @@ const STREAM: u64 = 1 << 41;
 const BEGIN_MS: u64 = 1_000;
 /// And end then.
 const HEAL_MS: u64 = 90_000;
-
-/// A member, counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seat(pub usize);
-
-impl fmt::Display for Seat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "m{}", self.0 + 1)
-    }
-}
 
 /// How a disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,19 +5,19 @@ use super::desk::Desk;
 use super::drives::Drives;
 use super::history::{Counts, History};
 use super::member::{CANNOT_START, DISMISSED, Place, software};
-use super::plan::{ClusterPlan, DiskTrouble, Seat, Trouble};
+use super::plan::{ClusterPlan, DiskTrouble, Trouble};
 use crate::disk::SimDisk;
 use crate::oracles::Violation;
 use crate::run::finish;
 use crate::stage::{Path, Stage, Stop};
-use crate::window::{self, View, Window};
+use crate::window::{self, Seat, View, Window};
 use crate::world::{World, WorldRuntime, words};
 use selvedge_core::ids::MemberId;
 use selvedge_core::nib::Nib;
 use selvedge_net::store::FILE_NAME;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -121,16 +121,8 @@ struct Play<'a> {
     leaders: BTreeMap<u64, BTreeSet<MemberId>>,
 }
 
-fn host(seat: Seat) -> String {
-    seat.to_string()
-}
-
-fn address(seat: Seat) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1 + seat.0 as u8))
-}
-
 fn at(seat: Seat) -> SocketAddr {
-    SocketAddr::new(address(seat), PORT)
+    SocketAddr::new(seat.address(), PORT)
 }
 
 impl<'a> Play<'a> {
@@ -164,7 +156,7 @@ impl<'a> Play<'a> {
 
     async fn all(mut self) {
         for seat in self.seats() {
-            self.world.add(&host(seat), address(seat));
+            self.world.add(&seat.to_string(), seat.address());
             self.boot(seat);
         }
         if !self.is_whole_by(self.world.now() + FORM_MAX).await {
@@ -203,13 +195,13 @@ impl<'a> Play<'a> {
         };
         let disk = self.drives.of(seat);
         let software = software::<WorldRuntime, _>(place, disk, self.history.clone(), self.windows[n].clone());
-        self.world.boot(&host(seat), Box::pin(software));
+        self.world.boot(&seat.to_string(), Box::pin(software));
         self.up[n] = true;
     }
 
     fn down(&mut self, seat: Seat, how: Stop) {
         tracing::info!(%seat, ?how, "goes down");
-        self.world.stop(&host(seat), how);
+        self.world.stop(&seat.to_string(), how);
         self.windows[seat.0].close();
         match how {
             Stop::Kill => self.drives.of(seat).killed(),
@@ -332,7 +324,7 @@ impl<'a> Play<'a> {
     }
 
     fn path(&mut self, from: Seat, to: Seat, path: Path) {
-        self.world.path(&host(from), &host(to), path);
+        self.world.path(&from.to_string(), &to.to_string(), path);
     }
 
     fn begin(&mut self, trouble: &Trouble, lasts: Duration) {
@@ -355,7 +347,7 @@ impl<'a> Play<'a> {
                 self.dark_for[seat.0] = lasts;
             }
             Trouble::Pause(seat) => {
-                self.world.pause(&host(*seat), true);
+                self.world.pause(&seat.to_string(), true);
                 self.until(over, End::Resume(*seat));
             }
             Trouble::Split(some) => {
@@ -376,7 +368,7 @@ impl<'a> Play<'a> {
                 pairs.iter().for_each(|(from, to)| self.path(*from, *to, path.clone()));
                 self.until(over, End::Paths(pairs));
             }
-            Trouble::Reset(one, other) => self.world.reset(&host(*one), &host(*other)),
+            Trouble::Reset(one, other) => self.world.reset(&one.to_string(), &other.to_string()),
             Trouble::Disk(seat, trouble) => {
                 match trouble {
                     DiskTrouble::SyncFails => self.drives.of(*seat).fail_sync(true),
@@ -385,7 +377,7 @@ impl<'a> Play<'a> {
                     DiskTrouble::Rot(count) => (0..*count).for_each(|_| self.drives.of(*seat).rot(FILE_NAME)),
                     DiskTrouble::Spoilt(count) => (0..*count).for_each(|_| self.drives.of(*seat).spoil(FILE_NAME)),
                     DiskTrouble::Slow(ms) => {
-                        self.world.slow_disk(&host(*seat), Duration::from_millis(u64::from(*ms)));
+                        self.world.slow_disk(&seat.to_string(), Duration::from_millis(u64::from(*ms)));
                     }
                 }
                 self.until(over, End::Disk(*seat));
@@ -406,7 +398,7 @@ impl<'a> Play<'a> {
                 self.drives.take_out(*seat);
                 self.boot(*seat);
             }
-            Trouble::Clock(seat, ahead, drift) => self.world.clock(&host(*seat), *ahead, *drift),
+            Trouble::Clock(seat, ahead, drift) => self.world.clock(&seat.to_string(), *ahead, *drift),
         }
     }
 
@@ -417,13 +409,13 @@ impl<'a> Play<'a> {
                     self.boot(seat);
                 }
             }
-            End::Resume(seat) => self.world.pause(&host(seat), false),
+            End::Resume(seat) => self.world.pause(&seat.to_string(), false),
             End::Paths(pairs) => pairs.iter().for_each(|(from, to)| self.path(*from, *to, Path::default())),
             End::Disk(seat) => {
                 self.drives.of(seat).fail_sync(false);
                 self.drives.of(seat).set_full(false);
                 self.drives.of(seat).set_read_only(false);
-                self.world.slow_disk(&host(seat), Duration::ZERO);
+                self.world.slow_disk(&seat.to_string(), Duration::ZERO);
             }
         }
     }
@@ -433,7 +425,7 @@ impl<'a> Play<'a> {
         ends.into_iter().for_each(|(_, end)| self.end(end));
         for from in self.seats() {
             self.end(End::Disk(from));
-            self.world.clock(&host(from), 0, 0);
+            self.world.clock(&from.to_string(), 0, 0);
             for to in self.seats().filter(|to| *to != from) {
                 self.path(from, to, Path::default());
             }

@@ -1,5 +1,5 @@
-//! Multiplicity and loops (D4, D5): a frame reaches each guest at most once at each place where it is, and crosses the underlay a bounded number of
-//! times.
+//! Multiplicity and loops (D4, D5): a frame reaches each guest at most once at each place where it is, and crosses the
+//! underlay a bounded number of times.
 //!
 //! Source: ovn-architecture(7), "Logical Networks"; replication at the source sends one copy to each other hypervisor that
 //! has members. Where the underlay itself duplicated a packet, copies of it are forgiven. Not checked: the order in which

@@ -5,8 +5,9 @@
 //!
 //! | id | property | file |
 //! | --- | --- | --- |
+//! | A4 | an answer is not of a time before the question | [`current`] |
 //! | C2, C3 | an acknowledged write is there, once | [`acknowledged`] |
-//! | C6 | one writer for each switch | [`single_writer`] |
+//! | C6 | one writer for each switch, and its epochs never go back | [`single_writer`] |
 //! | C7, E2 | what is said to be realised is; a switch holds what it should | [`realised`] |
 //! | C10 | what a disk had acknowledged is there after a start | [`recovery`] |
 //! | C12 | numbers are unique | [`identifiers`] |
@@ -18,13 +19,14 @@
 //! | E1 | incremental is full | [`recompute`] |
 //! | L3 | who may talk can | [`reachability`] |
 //! | L5 | nothing happens where nothing changes | [`quiet`] |
-//! | L6 | who refuses is not asked in a tight circle | [`restraint`] |
+//! | L6 | who refuses is not asked in a tight circle, nor the NIB changed in one | [`restraint`] |
 //!
 //! Start at [`Violation`].
 
 pub mod acknowledged;
 pub mod admission;
 pub mod copies;
+pub mod current;
 pub mod delivery;
 pub mod fail_static;
 pub mod identifiers;

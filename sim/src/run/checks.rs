@@ -1,6 +1,5 @@
 //! Asks the oracles, while a run is under way and when it has converged. Start at [`Checks::sometimes`] and [`everything`].
 
-use super::controllers::Seat;
 use super::director::Director;
 use super::intent::Intent;
 use super::plant::{Plant, Version};
@@ -13,6 +12,7 @@ use crate::oracles::restraint::Pace;
 use crate::oracles::{Violation, fail_static, recompute};
 use crate::plan::{HvId, Plan};
 use crate::stage::Stage;
+use crate::window::Seat;
 use hyper::Method;
 use selvedge_core::compile::Engine;
 use selvedge_core::ids::Revision;

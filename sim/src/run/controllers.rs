@@ -8,39 +8,16 @@ use crate::cluster::desk::Desk;
 use crate::disk::{Fired, SimDisk};
 use crate::plan::Plan;
 use crate::plan::controller::Who;
-use crate::window::{View, Window, is_whole};
+use crate::window::{Seat, View, Window, is_whole};
 use selvedge_core::ids::MemberId;
 use selvedge_net::controller::{Handle, State};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// The name of the cluster, where there is one.
 const CLUSTER: Uuid = Uuid::from_u128(0xc);
-
-/// One of the controllers, by number from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seat(pub usize);
-
-impl fmt::Display for Seat {
-    /// The name of its host.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("controller"),
-            n => write!(f, "controller{}", n + 1),
-        }
-    }
-}
-
-impl Seat {
-    /// Its host's address.
-    pub fn address(self) -> IpAddr {
-        let last = u8::try_from(self.0 + 1).expect("there are few controllers");
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
-    }
-}
 
 /// A controller's host.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use super::checks;
 use super::client::{self, Answers, Call, Ended};
 use super::controller::{API_PORT, OPENFLOW_PORT, OVSDB_PORT, software};
-use super::controllers::{Controllers, Seat};
+use super::controllers::Controllers;
 use super::faults::Running;
 use super::intent::Intent;
 use super::plant::Plant;
@@ -19,6 +19,7 @@ use crate::logical::VifId;
 use crate::oracles::{Violation, recovery};
 use crate::plan::{Act, Encap, GuestAct, HvId, Plan, Request};
 use crate::stage::{Path, Stage, Stop};
+use crate::window::Seat;
 use hyper::Method;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,12 +1,12 @@
 //! Applies the faults of a plan, and ends them when their time has come. Start at [`Running`].
 
-use super::controllers::Seat;
 use super::director::{CLIENT, Director, host_of};
 use crate::plan::HvId;
 use crate::plan::controller::{ControllerTrouble, DiskTrouble, Who};
 use crate::plan::fault::{Fault, Way};
 use crate::plan::physical::Physical;
 use crate::stage::{Ability, Path, Stage, Stop};
+use crate::window::Seat;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

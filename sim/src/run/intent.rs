@@ -8,7 +8,7 @@ use super::client::{Answer, Call, Ended};
 use super::report::Mark;
 use crate::logical::history::{History, Versions};
 use crate::logical::{Pair, Port, PortId, Switch, SwitchId, VifId};
-use crate::oracles::{Violation, acknowledged};
+use crate::oracles::{Violation, acknowledged, current};
 use crate::plan::{HvId, Request};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -306,7 +306,12 @@ impl Intent {
     /// Takes an answer in. Gives violations that it shows.
     pub fn answered(&mut self, answer: &Answer, history: &mut History) -> Vec<Violation> {
         let Some(pending) = self.pending.remove(&answer.id) else { return Vec::new() };
-        let outdated = outdated(answer, &pending);
+        let outdated = match answer.ended {
+            Ended::Answered { status: 200..300 | 404 | 409, generation, .. } => {
+                current::answered(answer.at, generation, pending.known, pending.object)
+            }
+            _ => None,
+        };
         let violations = self.settle(answer, pending, history);
         outdated.into_iter().chain(violations).collect()
     }
@@ -557,19 +562,6 @@ impl Intent {
             .extend(missing.map(|id| Violation::new("C2", at, format!("{id} is gone, though nobody removed it"))));
         violations
     }
-}
-
-/// An answer must not be of a time before another was given, to whichever client and by whichever controller, before this
-/// was asked (A4).
-fn outdated(answer: &Answer, pending: &Pending) -> Option<Violation> {
-    let Ended::Answered { status: 200..300 | 404 | 409, generation, .. } = answer.ended else { return None };
-    (generation < pending.known).then(|| {
-        let what = format!(
-            "an answer about {} is of generation {generation}, and {} was known",
-            pending.object, pending.known
-        );
-        Violation::new("A4", answer.at, what)
-    })
 }
 
 fn port_body(port: PortId, enabled: bool, pairs: &[Pair], learning: bool) -> Value {
