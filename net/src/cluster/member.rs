@@ -3,6 +3,7 @@
 use super::log::Log;
 use super::machine::Machine;
 use super::peer::{Own, Peer, Peers, Unanswered};
+use super::probation::Probation;
 use super::reads::Reads;
 use super::types::{Answers, Batch, FIRST_MEMBER, LogId, MemberId, Types};
 use super::wire::{Ask, Denied, Said};
@@ -73,6 +74,10 @@ impl MemberConfig {
             max_in_snapshot_log_to_keep: 0,
             purge_batch_size: 1,
             enable_pre_vote: Some(true),
+            // Not before it has its place: see `probation`.
+            enable_elect: self.address.is_none(),
+            // A disk that was put back to an earlier state holds less than it did; leaders bear with that.
+            allow_log_reversion: Some(true),
             // A leader that starts again would lead in its old term, without the blank entry that tells a new leader what was
             // agreed upon: it could read less than it had promised before.
             enable_leader_restore: Some(false),
@@ -113,6 +118,7 @@ pub struct Member<R: Runtime> {
     pub(super) ttl: Duration,
     has_others: bool,
     reads: Reads,
+    pub(super) probation: Probation,
     /// Whether it has had everything once, since it started.
     has_been_current: Arc<AtomicBool>,
 }
@@ -127,6 +133,7 @@ impl<R: Runtime> Clone for Member<R> {
             ttl: self.ttl,
             has_others: self.has_others,
             reads: self.reads.clone(),
+            probation: self.probation.clone(),
             has_been_current: self.has_been_current.clone(),
         }
     }
@@ -165,6 +172,7 @@ impl<R: Runtime> Member<R> {
             ttl,
             has_others,
             reads,
+            probation: Probation::default(),
             has_been_current: Arc::default(),
         };
         if is_new && id == FIRST_MEMBER {
@@ -178,6 +186,7 @@ impl<R: Runtime> Member<R> {
             member.raft.trigger().elect(false).await.map_err(|error| fatal::<R>(&error))?;
         }
         if config.address.is_some() {
+            R::spawn("probation", member.clone().find_its_place());
             R::spawn("steward", member.clone().tend(config.clone()));
             R::spawn("gossip", member.clone().listen());
             R::spawn("reads", member.clone().ask_for(waiting));

@@ -32,6 +32,7 @@
 //! | `mastership` | which controller writes to which transport node |
 //! | `vigil` | which controllers are fit to, and since when |
 //! | `reads` | asks once, for all who read, up to where entries are agreed upon |
+//! | `probation` | what one that starts does before it takes part |
 //! | [`join`](mod@join) | how somebody becomes a member |
 //! | [`view`] | how a cluster is, as its leader sees it |
 //! | [`token`] | an invitation on its way |
@@ -51,6 +52,7 @@ pub mod machine;
 mod mastership;
 pub mod member;
 pub mod peer;
+mod probation;
 mod reads;
 pub mod runtime;
 mod serve;
@@ -65,5 +67,6 @@ pub use join::{JoinError, Welcome, join};
 pub use mastership::loads;
 pub use member::{Member, MemberConfig, ProposeError};
 pub use peer::Own;
+pub use probation::Whereabouts;
 pub use token::Token;
 pub use view::{ClusterView, MemberView};

@@ -110,6 +110,9 @@ impl<R: Runtime> Member<R> {
         if let Err(denied) = self.check(&envelope, proved) {
             return Said::Denied(denied);
         }
+        if let Err(denied) = self.probation.admits(&envelope.ask) {
+            return Said::Denied(denied);
+        }
         let failed = |error: String| Said::Denied(Denied::Failed(error));
         match envelope.ask {
             Ask::Append(rpc) => match self.raft.append_entries(rpc).await {
@@ -143,6 +146,10 @@ impl<R: Runtime> Member<R> {
                 Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Said::Denied(Denied::NotLeader),
                 Some(Err(error)) => failed(error.to_string()),
                 None => failed(format!("no majority agreed within {:?}", self.ttl)),
+            },
+            Ask::Whereabouts => match self.whereabouts().await {
+                Ok(whereabouts) => Said::Whereabouts(whereabouts),
+                Err(error) => failed(error.to_string()),
             },
             Ask::View => self.own_view().map_or(Said::Denied(Denied::NotLeader), Said::View),
             Ask::Listen(heard) => {

@@ -2,6 +2,7 @@
 //!
 //! Each question says of which cluster it is and for whom: an address may have come to somebody else. Start at [`Ask`].
 
+use super::probation::Whereabouts;
 use super::types::{Answers, Batch, LogId, MemberId, SnapshotMeta, Types, Vote};
 use super::view::ClusterView;
 use crate::controller::{Gossip, Heard};
@@ -64,6 +65,8 @@ pub enum Ask<R: Runtime> {
     Propose(Batch),
     /// To the leader: how is the cluster?
     View,
+    /// Where are you? Asked by one that has started.
+    Whereabouts,
     /// What is there to tell of your transport nodes, after this? The answer may take a while.
     Listen(Heard),
     /// To any member: let me be one, too.
@@ -117,6 +120,8 @@ pub enum Said<R: Runtime> {
     Done(Answers),
     /// To [`Ask::View`].
     View(ClusterView),
+    /// To [`Ask::Whereabouts`].
+    Whereabouts(Whereabouts),
     /// To [`Ask::Listen`]; nothing if there was nothing.
     Gossip(Option<Gossip>),
     /// To [`Ask::Join`].
@@ -145,6 +150,9 @@ pub enum Denied {
     /// It was refused, and would be again.
     #[error("{0}")]
     Refused(String),
+    /// It has started, and does not know yet what it may say.
+    #[error("it has just started, and finds out where others are")]
+    NotYet,
     /// It was for the leader.
     #[error("it does not lead")]
     NotLeader,

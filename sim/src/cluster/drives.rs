@@ -1,7 +1,7 @@
 //! The disks of hosts: the one that each runs on, and the one it lost. Start at [`Drives`].
 
 use super::plan::ClusterPlan;
-use crate::disk::SimDisk;
+use crate::disk::{Image, SimDisk};
 use crate::window::Seat;
 
 /// The disks of all hosts.
@@ -15,13 +15,16 @@ pub struct Drives<'a> {
     old: Vec<Option<SimDisk>>,
     /// The current one, while the host runs on the one it had lost.
     aside: Vec<Option<SimDisk>>,
+    /// What the current one was.
+    copies: Vec<Option<Image>>,
 }
 
 impl<'a> Drives<'a> {
     /// An empty disk for each host.
     pub fn new(plan: &ClusterPlan, prepare: &'a dyn Fn(&SimDisk)) -> Drives<'a> {
         let none = || (0..plan.members).map(|_| None).collect();
-        let mut drives = Drives { seed: plan.seed, prepare, made: 0, current: Vec::new(), old: none(), aside: none() };
+        let (current, copies) = (Vec::new(), (0..plan.members).map(|_| None).collect());
+        let mut drives = Drives { seed: plan.seed, prepare, made: 0, current, old: none(), aside: none(), copies };
         drives.current = (0..plan.members).map(|_| drives.make()).collect();
         drives
     }
@@ -43,6 +46,19 @@ impl<'a> Drives<'a> {
         let new = self.make();
         let lost = std::mem::replace(&mut self.current[seat.0], new);
         self.old[seat.0] = Some(lost);
+        // A copy of that one is of a member that is none any more.
+        self.copies[seat.0] = None;
+    }
+
+    /// Takes a copy of the one that a host runs on.
+    pub fn copy(&mut self, seat: Seat) {
+        self.copies[seat.0] = Some(self.current[seat.0].image());
+    }
+
+    /// Puts the one that a host runs on back to the copy, if it is of that one; says whether it was.
+    pub fn restore(&mut self, seat: Seat) -> bool {
+        let copy = self.copies[seat.0].take();
+        copy.map(|copy| self.current[seat.0].put_back(copy)).is_some()
     }
 
     /// Whether a host lost one that can still be read, and does not run on it.

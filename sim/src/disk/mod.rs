@@ -13,6 +13,7 @@
 //! | D6 | [`SimDisk::fail_sync`]: the pages are clean then, and gone at the next crash |
 //! | D7, D11 | [`SimDisk::set_full`], [`SimDisk::set_read_only`] |
 //! | D9 | a file whose name was never synced is gone after a crash |
+//! | P8 | [`SimDisk::image`], [`SimDisk::put_back`]: an earlier state comes back |
 //! | a lie | [`SimDisk::lie_about_sync`]: what no honest disk does, to see that it is noticed |
 //!
 //! Start at [`SimDisk`].
@@ -87,6 +88,10 @@ impl Fired {
     }
 }
 
+/// What was on a disk at a moment.
+#[derive(Clone, Debug)]
+pub struct Image(BTreeMap<String, Vec<u8>>);
+
 #[derive(Debug, Default)]
 struct File {
     bytes: Vec<u8>,
@@ -134,6 +139,17 @@ impl File {
         };
         let at = (sector * SECTOR + rng.random_range(0..SECTOR)) as usize;
         (at < self.bytes.len()).then_some(at)
+    }
+
+    /// What it is if power goes and nothing that was not synced is kept.
+    fn durable(&self) -> Vec<u8> {
+        let mut copy = File { bytes: self.bytes.clone(), ..File::default() };
+        copy.bytes.resize(self.synced_length.max(self.bytes.len()), 0);
+        for (sector, old) in self.unsynced.iter().chain(&self.doomed) {
+            copy.restore(*sector, old);
+        }
+        copy.bytes.truncate(self.synced_length);
+        copy.bytes
     }
 
     fn restore(&mut self, sector: u64, old: &[u8]) {
@@ -209,6 +225,21 @@ impl SimDisk {
     /// The process that used it is killed: its handles are dead, and the operating system keeps what was written.
     pub fn killed(&self) {
         self.state().end_life();
+    }
+
+    /// What is on the disk for certain at this moment, as a snapshot of the storage beneath it has it.
+    pub fn image(&self) -> Image {
+        let state = self.state();
+        let files = state.files.iter().filter(|(_, file)| file.name_synced);
+        Image(files.map(|(name, file)| (name.clone(), file.durable())).collect())
+    }
+
+    /// Puts the disk back to what it was once. Power is off.
+    pub fn put_back(&self, image: Image) {
+        let mut state = self.state();
+        state.end_life();
+        let file = |bytes: Vec<u8>| File { synced_length: bytes.len(), bytes, name_synced: true, ..File::default() };
+        state.files = image.0.into_iter().map(|(name, bytes)| (name, file(bytes))).collect();
     }
 
     /// Power goes at an operation that is yet to come: that one and all later ones fail. See [`SimDisk::is_dark`].
@@ -560,6 +591,27 @@ mod tests {
         let mut bytes = [0; 4];
         after.read_at(3, &mut bytes).expect("read");
         assert!(bytes == *b"able" || bytes == *b"t or", "{bytes:?}");
+    }
+
+    #[test]
+    fn an_earlier_state_comes_back_without_what_was_not_on_the_disk() {
+        let disk = SimDisk::new(1);
+        let file = disk.open("a").expect("it opens");
+        file.write_at(0, b"synced").expect("written");
+        file.sync().expect("synced");
+        disk.sync_names().expect("synced");
+        file.write_at(0, b"unsure").expect("written");
+        disk.open("nameless").expect("it opens");
+        let image = disk.image();
+        file.write_at(0, b"later!").expect("written");
+        file.sync().expect("synced");
+        disk.put_back(image);
+        assert!(file.write_at(0, b"x").is_err(), "it is of another life");
+        let file = disk.open("a").expect("it opens");
+        let mut bytes = [0; 6];
+        file.read_at(0, &mut bytes).expect("read");
+        assert_eq!((&bytes, file.len().expect("a length")), (b"synced", 6));
+        assert_eq!(disk.open("nameless").expect("a new one").len().expect("a length"), 0);
     }
 
     #[test]

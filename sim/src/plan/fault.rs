@@ -23,7 +23,7 @@ pub const UNSAID: &[(&str, &str)] = &[
     ("U6", "nothing watches tunnels by BFD yet"),
     ("U7-U11 of tenants", "there are no gateways yet: only tunnel packets meet the physical segments"),
     ("P4", "tasks take no time in the simulated world"),
-    ("P7, P8", "members come and go in `cargo sim cluster`, which has no switches"),
+    ("P7, P8", "members and disks come and go in `cargo sim cluster`, which has no switches"),
     ("P9, P10", "memory and descriptors are not counted in the simulated world"),
     ("D3, D5", "a controller refuses its store then, and must join anew: `cargo sim cluster` has them"),
     ("D4, D10", "one file, written by one store: misdirected writes are left to its checksums"),
