@@ -78,7 +78,8 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::Refused(refusal) => refusal_status(refusal),
-            ApiError::Stopped(_) | ApiError::Cluster(ProposeError::Fatal(_) | ProposeError::Dismissed) => {
+            ApiError::Stopped(_)
+            | ApiError::Cluster(ProposeError::Fatal(_) | ProposeError::Dismissed | ProposeError::Outdated(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "STOPPING")
             }
             ApiError::Cluster(ProposeError::NoLeader) => (StatusCode::SERVICE_UNAVAILABLE, "NO_LEADER"),

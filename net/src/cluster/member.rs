@@ -2,7 +2,7 @@
 
 use super::log::Log;
 use super::machine::Machine;
-use super::peer::{Own, Peer, Peers, Unanswered};
+use super::peer::{Gone, Own, Peer, Peers, Unanswered};
 use super::probation::Probation;
 use super::reads::Reads;
 use super::types::{Answers, Batch, FIRST_MEMBER, LogId, MemberId, Types};
@@ -107,6 +107,23 @@ pub enum ProposeError {
         "this controller was dismissed from the cluster; to be a member again, it must join with an empty data directory"
     )]
     Dismissed,
+    /// Nobody knows: this member's disk is of a time when it was alone.
+    #[error(
+        "controller {0} asks, of which this one's data says nothing: the data is a copy of before there were others, and what it \
+         would say is out of date; put the latest data back, or have this controller replaced (`selvedge cluster replace` on \
+         another) and join with an empty data directory"
+    )]
+    Outdated(MemberId),
+}
+
+impl ProposeError {
+    /// Whether the member does not go on, whatever is asked of it.
+    pub fn is_final(&self) -> bool {
+        match self {
+            ProposeError::NoLeader | ProposeError::Unknown(_) => false,
+            ProposeError::Fatal(_) | ProposeError::Dismissed | ProposeError::Outdated(_) => true,
+        }
+    }
 }
 
 /// A member. Clones are the same.
@@ -336,7 +353,7 @@ impl<R: Runtime> Member<R> {
         self.raft.metrics().borrow_watched().clone()
     }
 
-    /// Waits until the member stops by itself, and says why: its disk failed, as a rule.
+    /// Waits until the member stops by itself, or must not go on, and says why: its disk failed, as a rule.
     pub async fn failure(&self) -> ProposeError {
         let mut metrics = self.raft.metrics();
         let broken = async {
@@ -352,7 +369,10 @@ impl<R: Runtime> Member<R> {
         tokio::select! {
             biased;
             broken = broken => broken,
-            () = self.own.dismissed() => ProposeError::Dismissed,
+            gone = self.own.gone() => match gone {
+                Gone::Dismissed => ProposeError::Dismissed,
+                Gone::Outdated(by) => ProposeError::Outdated(by),
+            },
         }
     }
 

@@ -15,8 +15,7 @@ use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -32,28 +31,40 @@ pub struct Own {
     pub member: Option<MemberId>,
     /// How others are called up; nothing where networks are trusted.
     pub dial: Option<Dial>,
-    dismissed: Arc<(AtomicBool, Notify)>,
+    gone: Arc<(OnceLock<Gone>, Notify)>,
+}
+
+/// Why a member must not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It is no member any more.
+    Dismissed,
+    /// Its disk is of before there were others; this one asked.
+    Outdated(MemberId),
 }
 
 impl Own {
     /// A member of a cluster, or somebody who would be one.
     pub fn new(cluster: Uuid, member: Option<MemberId>, dial: Option<Dial>) -> Own {
-        Own { cluster, member, dial, dismissed: Arc::default() }
+        Own { cluster, member, dial, gone: Arc::default() }
     }
 
-    /// It is no member any more.
-    pub fn dismiss(&self) {
-        self.dismissed.0.store(true, Ordering::Release);
-        self.dismissed.1.notify_waiters();
+    /// It must not go on. The first reason stays.
+    pub fn must_go(&self, why: Gone) {
+        self.gone.0.get_or_init(|| why);
+        self.gone.1.notify_waiters();
     }
 
-    /// Waits until it is no member any more.
-    pub async fn dismissed(&self) {
-        let notified = self.dismissed.1.notified();
-        tokio::pin!(notified);
-        notified.as_mut().enable();
-        if !self.dismissed.0.load(Ordering::Acquire) {
-            notified.await;
+    /// Waits until it must not go on, and says why.
+    pub async fn gone(&self) -> Gone {
+        loop {
+            let notified = self.gone.1.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            match self.gone.0.get() {
+                Some(why) => return *why,
+                None => notified.await,
+            }
         }
     }
 }
@@ -154,7 +165,7 @@ impl<R: Runtime> Peer<R> {
         match said {
             Said::Denied(denied) => {
                 if denied == Denied::Dismissed {
-                    self.own.dismiss();
+                    self.own.must_go(Gone::Dismissed);
                 }
                 Err(denied.into())
             }

@@ -10,7 +10,8 @@
 //!
 //! If too few answer it trusts its disk in the end: who cannot be asked is down, and a disk that was put back besides is more
 //! than such a cluster bears. With five members that do not all answer, a vote that was given just before the start to one
-//! that is not heard of may be given again. Start at [`Member::find_its_place`].
+//! that is not heard of may be given again. And one that is put back to when it was alone has nobody to ask: it leads itself until the
+//! first of the others asks it something, and stops then. Start at [`Member::find_its_place`].
 
 use super::Member;
 use super::peer::Peer;

@@ -1,5 +1,6 @@
 //! What a member answers when others ask. Start at [`Member::serve`].
 
+use super::peer::Gone;
 use super::types::{Batch, MemberId};
 use super::wire::{self, Application, Ask, Denied, Envelope, Said};
 use super::{Member, gossip};
@@ -99,6 +100,10 @@ impl<R: Runtime> Member<R> {
         }
         match (envelope.from, &envelope.ask) {
             (Some(from), _) if self.has_dismissed(from) => Err(Denied::Dismissed),
+            (Some(from), _) if proved == Proved::Member && self.is_before(from) => {
+                self.own.must_go(Gone::Outdated(from));
+                Err(Denied::Refused(format!("its data is of before there was a member {from}")))
+            }
             (Some(_), _) if proved == Proved::Member => Ok(()),
             (_, Ask::Join(_)) => Ok(()),
             (Some(_), _) => Err(Denied::Refused("who shows no certificate may only ask to join".into())),
@@ -184,6 +189,20 @@ impl<R: Runtime> Member<R> {
         });
         // It was dismissed as soon as it had been admitted.
         member.ok_or(Denied::Dismissed)
+    }
+
+    /// Whether its data is of before somebody became a member. One that votes alone has given all numbers itself: another
+    /// that has one has it of a later time, which this one's disk has forgotten. Who has others to ask before it leads is
+    /// safe without (see `probation`).
+    fn is_before(&self, member: MemberId) -> bool {
+        let is_alone = || self.metrics().membership_config.voter_ids().eq([self.number()]);
+        let is_known = || {
+            self.handle.read(|state| {
+                let cluster = state.nib.cluster();
+                cluster.members().contains_key(&member) || cluster.is_dismissed(member)
+            })
+        };
+        self.own.member.is_some() && self.has_been_current() && is_alone() && !is_known()
     }
 
     /// Whether somebody was a member, and the cluster has agreed that it is none any more. It is not told before: until

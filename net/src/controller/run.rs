@@ -92,7 +92,7 @@ async fn serve<R: Runtime>(
             Ok(answers) if handle.read(|state| state.nib.revision()) >= answers.at => reply(batch, answers),
             // The leader is elsewhere, and further: who asked here must find here what it was told. Others do not wait for that.
             Ok(answers) => R::spawn("answers", late_reply::<R>(handle.clone(), batch, answers)),
-            Err(error @ (ProposeError::Fatal(_) | ProposeError::Dismissed)) => return Err(error.into()),
+            Err(error) if error.is_final() => return Err(error.into()),
             Err(error) => fail(batch, &error),
         }
     }

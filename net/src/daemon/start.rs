@@ -90,10 +90,8 @@ pub enum DaemonError {
     #[error("cannot make the user {ADMIN}: {0}")]
     Admin(#[from] SubmitError),
     /// The cluster goes on without it.
-    #[error(
-        "this controller was dismissed from its cluster; to be a member again, it must join with an empty data directory"
-    )]
-    Dismissed,
+    #[error(transparent)]
+    Gone(ProposeError),
     /// The disk failed while running.
     #[error("stopping, since nobody knows what is durable: {0}")]
     Disk(CoreError),
@@ -156,7 +154,9 @@ pub async fn run(config: Config, announce: impl FnOnce(&str)) -> Result<(), Daem
     tokio::select! {
         biased;
         error = failure => return match error {
-            Ok(CoreError::Member(ProposeError::Dismissed)) => Err(DaemonError::Dismissed),
+            Ok(CoreError::Member(gone @ (ProposeError::Dismissed | ProposeError::Outdated(_)))) => {
+                Err(DaemonError::Gone(gone))
+            }
             Ok(error) => Err(DaemonError::Disk(error)),
             Err(_) => Ok(()),
         },

@@ -70,13 +70,47 @@ async fn an_address_that_came_to_another_member_or_cluster_is_noticed() {
     let (_handle, _) = up(directory.path(), identity(CLUSTER, 1), None, (listener, at)).await;
     let node = BasicNode { addr: at.to_string() };
     let ask = async |cluster, id| {
-        let mut peer = Peer::<Tokio>::new(Own::new(cluster, Some(MemberId(2)), None), MemberId(id), &node);
+        let mut peer = Peer::<Tokio>::new(Own::new(cluster, Some(FIRST_MEMBER), None), MemberId(id), &node);
         peer.ask(Ask::ReadIndex, Duration::from_secs(5)).await
     };
     assert!(matches!(ask(CLUSTER, 1).await, Ok(Said::ReadIndex(_))));
     let other = Uuid::from_u128(8);
     assert!(matches!(ask(other, 1).await, Err(Unanswered::Denied(Denied::OtherCluster(CLUSTER)))));
     assert!(matches!(ask(CLUSTER, 3).await, Err(Unanswered::Denied(Denied::OtherMember(FIRST_MEMBER)))));
+}
+
+#[tokio::test]
+async fn a_disk_of_before_there_were_others_is_noticed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let first = || async { up(directory.path(), identity(CLUSTER, 1), None, port().await).await };
+    let (handle, member) = first().await;
+    handle.submit(write(1)).await.expect("agreed upon");
+    member.stop().await;
+    drop(handle);
+    let disk = directory.path().join(Uuid::from_u128(1).to_string()).join(crate::store::FILE_NAME);
+    let copy = std::fs::read(&disk).expect("there is one");
+
+    let (listener, at) = port().await;
+    let (handle, member) = up(directory.path(), identity(CLUSTER, 1), None, (listener, at)).await;
+    let own = port().await;
+    let application = invite(&handle, 2, own.1, None).await;
+    let joiner = Own::new(CLUSTER, None, None);
+    let welcome = join::<Tokio>(joiner, vec![at], application, deadline()).await.expect("it may");
+    assert_eq!(welcome.member, MemberId(2));
+    let ask = async |at: SocketAddr| {
+        let node = BasicNode { addr: at.to_string() };
+        let mut peer = Peer::<Tokio>::new(Own::new(CLUSTER, Some(MemberId(2)), None), FIRST_MEMBER, &node);
+        peer.ask(Ask::ReadIndex, Duration::from_secs(5)).await
+    };
+    assert!(matches!(ask(at).await, Ok(Said::ReadIndex(_))), "it knows who asks");
+    member.stop().await;
+    drop(handle);
+
+    std::fs::write(&disk, copy).expect("put back");
+    let (listener, at) = port().await;
+    let (_handle, member) = up(directory.path(), identity(CLUSTER, 1), None, (listener, at)).await;
+    assert!(matches!(ask(at).await, Err(Unanswered::Denied(Denied::Refused(_)))));
+    assert_eq!(Tokio::before(deadline(), member.failure()).await, Some(ProposeError::Outdated(MemberId(2))));
 }
 
 /// On real sockets and disks, over TLS: three form a cluster, agree, and one is replaced by a fourth at another address.
