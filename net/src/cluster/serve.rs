@@ -202,7 +202,7 @@ impl<R: Runtime> Member<R> {
                 cluster.members().contains_key(&member) || cluster.is_dismissed(member)
             })
         };
-        self.own.member.is_some() && self.has_been_current() && is_alone() && !is_known()
+        self.own.member.is_some_and(|own| own != member) && self.has_been_current() && is_alone() && !is_known()
     }
 
     /// Whether somebody was a member, and the cluster has agreed that it is none any more. It is not told before: until
