@@ -125,28 +125,39 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// Everything, computed from scratch.
+    /// Everything, computed from scratch. No node has been told anything, so nothing is computed for each of them: what one
+    /// should hold is [`desired`](Engine::desired) when it is there.
     pub fn from_nib(nib: &Nib) -> Engine {
         let mut engine = Engine::default();
         let everything = nib.nodes().keys().map(|uuid| Change::Node(*uuid));
         let everything = everything.chain(nib.switches().keys().map(|uuid| Change::Switch(*uuid)));
         let everything: Vec<Change> = everything.chain(nib.ports().keys().map(|uuid| Change::Port(*uuid))).collect();
-        engine.update(nib, &everything);
+        let touched = engine.follow(nib, &everything, |_, _| ()).0;
+        for key in touched.fragments {
+            let fragment = engine.compute(&key);
+            engine.fragments.extend(fragment.map(|fragment| (key, fragment)));
+        }
         engine
     }
 
     /// Follows the NIB, which has just been changed; says what that means for each node.
     pub fn update(&mut self, nib: &Nib, changes: &[Change]) -> Deltas {
+        let (touched, before) = self.follow(nib, changes, Engine::before);
+        // The new facts may touch fragments that the old ones did not; nobody held those.
+        self.compare(before, &touched)
+    }
+
+    /// Takes the facts over that have changed; says which fragments that may touch, and what `look` saw before.
+    fn follow<T>(&mut self, nib: &Nib, changes: &[Change], look: impl FnOnce(&Engine, &Touched) -> T) -> (Touched, T) {
         let new = self.new_facts(nib, changes);
         let crossing = self.joining_or_leaving(&new);
         let mut touched = Touched::default();
         self.touch(&new, &mut touched);
         self.touch_presence(&crossing, &mut touched);
-        let before = self.before(&touched);
+        let before = look(self, &touched);
         self.adopt(new, &mut touched);
         self.touch_presence(&crossing, &mut touched);
-        // The new facts may touch fragments that the old ones did not; nobody held those.
-        self.compare(before, &touched)
+        (touched, before)
     }
 
     /// All flows and groups that a node should hold; nothing for a node that is not known.
