@@ -11,9 +11,10 @@ use crate::openflow::groups::{DumpedBuckets, GroupMod};
 use crate::openflow::message::{Body, BundleId, Message, Mod, Role, RoleRequest, Xid};
 use crate::openflow::multipart::{FlowUpdate, Reply, Request};
 use crate::openflow::session::{SendError, Session};
-use selvedge_core::flow::{Flow, FlowTable};
+use crate::openflow::steps::steps;
+use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{Epoch, Revision};
-use selvedge_core::reconcile::{self, Delta, diff, plan};
+use selvedge_core::reconcile::{Delta, diff};
 use std::sync::Arc;
 
 /// Most changes in one bundle: Open vSwitch holds a bundle in memory until it is committed.
@@ -175,7 +176,7 @@ impl FlowSync {
         let delta = diff(&dump.table, desired);
         let difference = Difference::of(&delta, dump.foreign.len());
         let mut mods = dump.foreign;
-        mods.extend(wire(&delta));
+        mods.extend(steps(&delta));
         let told = self.send(session, mods, at)?;
         Ok((difference, told))
     }
@@ -183,7 +184,7 @@ impl FlowSync {
     /// Sends a change.
     pub fn change(&mut self, session: &mut Session, delta: &Delta, up_to: Revision) -> Result<Option<Told>, SendError> {
         assert!(self.in_step(), "a change is sent when the one before is done");
-        self.send(session, wire(delta), up_to)
+        self.send(session, steps(delta), up_to)
     }
 
     fn send(&mut self, session: &mut Session, mods: Vec<Mod>, up_to: Revision) -> Result<Option<Told>, SendError> {
@@ -316,24 +317,6 @@ impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Difference { missing, surplus, groups } = self;
         write!(f, "{missing} flows missing or wrong, {surplus} to be removed, {groups} groups wrong")
-    }
-}
-
-/// The steps of a delta, as messages.
-fn wire(delta: &Delta) -> Vec<Mod> {
-    plan(delta).into_iter().map(one).collect()
-}
-
-fn one(step: reconcile::Mod) -> Mod {
-    match step {
-        reconcile::Mod::PutGroup(group, buckets) => Mod::Group(GroupMod::Put { group, buckets }),
-        reconcile::Mod::InsertBucket(group, bucket, actions) => {
-            Mod::Group(GroupMod::InsertBuckets { group, buckets: [(bucket, actions)].into() })
-        }
-        reconcile::Mod::RemoveBucket(group, bucket) => Mod::Group(GroupMod::RemoveBucket { group, bucket }),
-        reconcile::Mod::DeleteGroup(group) => Mod::Group(GroupMod::Delete(group)),
-        reconcile::Mod::AddFlow(key, body) => Mod::Flow(FlowMod::Add(Flow { key, body })),
-        reconcile::Mod::DeleteFlow(key) => Mod::Flow(FlowMod::DeleteStrict((*key).clone().into())),
     }
 }
 
