@@ -48,14 +48,14 @@ struct Row {
     p50_us: f64,
     p99_us: f64,
     max_us: f64,
-    /// Transport nodes that were told something, for each change.
-    nodes: f64,
+    /// Bundles, one for each transport node that was told something, for each change.
+    bundles: f64,
     /// Flow and group modifications, for each change.
     modifications: f64,
     /// Bytes of all messages, for each change.
     bytes: f64,
-    /// Time over transport nodes that were told something.
-    us_per_node: f64,
+    /// Time over bundles.
+    us_per_bundle: f64,
 }
 
 /// What was measured.
@@ -79,7 +79,7 @@ struct Report {
 #[derive(Default)]
 struct Tally {
     took: Vec<Duration>,
-    nodes: usize,
+    bundles: usize,
     steps: usize,
     bytes: usize,
 }
@@ -87,9 +87,9 @@ struct Tally {
 impl Tally {
     fn make(&mut self, network: &mut Network, commands: &[Command]) -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
-        let Cost { nodes, steps, bytes } = network.carry_out(commands)?;
+        let Cost { bundles, steps, bytes } = network.carry_out(commands)?;
         self.took.push(began.elapsed());
-        self.nodes += nodes;
+        self.bundles += bundles;
         self.steps += steps;
         self.bytes += bytes;
         Ok(())
@@ -106,10 +106,10 @@ impl Tally {
             p50_us: at(0.5),
             p99_us: at(0.99),
             max_us: at(1.0),
-            nodes: each(self.nodes),
+            bundles: each(self.bundles),
             modifications: each(self.steps),
             bytes: each(self.bytes),
-            us_per_node: us(self.took.iter().sum()) / self.nodes.max(1) as f64,
+            us_per_bundle: us(self.took.iter().sum()) / self.bundles.max(1) as f64,
         }
     }
 }
@@ -244,7 +244,7 @@ fn print(report: &Report) {
     println!();
     println!(
         "{:<21} {:>6} {:>10} {:>10} {:>10} {:>7} {:>7} {:>9} {:>11}",
-        "one change", "times", "p50 us", "p99 us", "max us", "nodes", "mods", "bytes", "us per node"
+        "one change", "times", "p50 us", "p99 us", "max us", "bundles", "mods", "bytes", "us each"
     );
     for row in &report.changes {
         println!(
@@ -254,10 +254,10 @@ fn print(report: &Report) {
             row.p50_us,
             row.p99_us,
             row.max_us,
-            row.nodes,
+            row.bundles,
             row.modifications,
             row.bytes,
-            row.us_per_node
+            row.us_per_bundle
         );
     }
     if let Some(mib) = report.peak_memory_mib {

@@ -22,9 +22,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// What carrying out a change came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
-    /// Transport nodes that are told something.
-    pub nodes: usize,
-    /// Flow and group modifications, to all of them together.
+    /// Bundles: one for each transport node that a command concerns.
+    pub bundles: usize,
+    /// Flow and group modifications in all of them.
     pub steps: usize,
     /// Bytes of all messages.
     pub bytes: usize,
@@ -46,7 +46,7 @@ fn name(kind: u128, place: usize) -> Uuid {
 }
 
 /// The name of a transport node.
-pub fn node(place: usize) -> Uuid {
+fn node(place: usize) -> Uuid {
     name(2, place)
 }
 
@@ -56,7 +56,7 @@ pub fn switch(place: usize) -> Uuid {
 }
 
 /// The name of a logical port, or of one that comes and goes.
-pub fn port(place: usize) -> Uuid {
+fn port(place: usize) -> Uuid {
     name(4, place)
 }
 
@@ -107,7 +107,7 @@ impl Network {
             let changes = self.nib.apply(command)?;
             for delta in self.engine.update(&self.nib, &changes).values() {
                 let steps = steps(delta);
-                cost.nodes += 1;
+                cost.bundles += 1;
                 cost.steps += steps.len();
                 self.out.clear();
                 let out = &mut self.out;
