@@ -55,10 +55,10 @@ impl<'a> Drives<'a> {
         self.copies[seat.0] = Some(self.current[seat.0].image());
     }
 
-    /// Puts the one that a host runs on back to the copy, if it is of that one; says whether it was.
-    pub fn restore(&mut self, seat: Seat) -> bool {
+    /// Reverts the one that a host runs on to the copy, if it is of that one; says whether it was.
+    pub fn revert(&mut self, seat: Seat) -> bool {
         let copy = self.copies[seat.0].take();
-        copy.map(|copy| self.current[seat.0].put_back(copy)).is_some()
+        copy.map(|copy| self.current[seat.0].revert(copy)).is_some()
     }
 
     /// Whether a host lost one that can still be read, and does not run on it.

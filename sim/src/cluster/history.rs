@@ -6,6 +6,7 @@
 //! and against the order in which things were seen to happen. Start at [`History::judge`].
 
 use crate::oracles::Violation;
+use crate::window::Seat;
 use selvedge_core::nib::Nib;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub enum Deed {
 #[derive(Clone, Debug)]
 pub struct Operation {
     /// The member that was asked.
-    at: u64,
+    at: Seat,
     began: Duration,
     ended: Option<Duration>,
     deed: Deed,
@@ -102,7 +103,7 @@ fn extended(hash: u64, (revision, name): (u64, Uuid)) -> u64 {
 
 impl History {
     /// A write begins at a member; the number to end it by.
-    pub fn write(&mut self, at: u64, now: Duration, name: Uuid) -> usize {
+    pub fn write(&mut self, at: Seat, now: Duration, name: Uuid) -> usize {
         self.0.push(Operation { at, began: now, ended: None, deed: Deed::Write { name, ended: Written::Unknown } });
         self.0.len() - 1
     }
@@ -117,12 +118,12 @@ impl History {
     }
 
     /// A write ended, and what is at the member then.
-    pub fn found(&mut self, at: u64, now: Duration, told: u64, found: u64) {
+    pub fn found(&mut self, at: Seat, now: Duration, told: u64, found: u64) {
         self.0.push(Operation { at, began: now, ended: Some(now), deed: Deed::Find { told, found } });
     }
 
     /// A read at a member is over, and when it began.
-    pub fn read(&mut self, at: u64, (began, now): (Duration, Duration), revision: u64, digest: u64) {
+    pub fn read(&mut self, at: Seat, (began, now): (Duration, Duration), revision: u64, digest: u64) {
         self.0.push(Operation { at, began, ended: Some(now), deed: Deed::Read { revision, digest } });
     }
 
@@ -136,7 +137,7 @@ impl History {
             match &operation.deed {
                 Deed::Find { told, found } if found < told => {
                     let by = operation.at;
-                    let what = format!("m{by} told a client of revision {told}, and had only {found} itself");
+                    let what = format!("{by} told a client of revision {told}, and had only {found} itself");
                     violations.push(Violation::new("A4", operation.began, what));
                 }
                 Deed::Find { .. } => {}
@@ -215,11 +216,11 @@ fn judge_order(claims: &mut [(&Operation, u64)]) -> Vec<Violation> {
     claims.sort_by_key(|(operation, _)| operation.began);
     let told =
         claims.iter().filter(|(operation, _)| !matches!(operation.deed, Deed::Write { ended: Written::Unknown, .. }));
-    let mut ends: Vec<(Duration, u64, u64)> =
+    let mut ends: Vec<(Duration, u64, Seat)> =
         told.filter_map(|(operation, revision)| Some((operation.ended?, *revision, operation.at))).collect();
     ends.sort_unstable();
     let (mut ended, mut violations) = (ends.into_iter().peekable(), Vec::new());
-    let mut latest = (Duration::ZERO, 0, 0);
+    let mut latest = (Duration::ZERO, 0, Seat(0));
     for (operation, revision) in claims.iter() {
         while let Some(earlier) = ended.next_if(|(end, _, _)| *end < operation.began) {
             latest = if earlier.1 > latest.1 { earlier } else { latest };
@@ -233,7 +234,7 @@ fn judge_order(claims: &mut [(&Operation, u64)]) -> Vec<Violation> {
             let (at, over) = (operation.at, operation.ended.unwrap_or(Duration::MAX));
             let (when, earlier, by) = latest;
             let what = format!(
-                "{what} at revision {revision} by m{at}, over at {over:?}, though m{by} had told of {earlier} at {when:?}"
+                "{what} at revision {revision} by {at}, over at {over:?}, though {by} had told of {earlier} at {when:?}"
             );
             violations.push(Violation::new("C1", operation.began, what));
         }
@@ -270,7 +271,7 @@ mod tests {
 
     /// A write of `n` from one second to another.
     fn wrote(history: &mut History, n: u128, (from, to): (u64, u64), how: Written) {
-        let number = history.write(1, seconds(from), name(n));
+        let number = history.write(Seat(0), seconds(from), name(n));
         history.written(seconds(to), number, how);
     }
 
@@ -280,11 +281,11 @@ mod tests {
         let end = nib(&[1, 2, 3]);
         wrote(&mut history, 2, (0, 5), Written::At(2));
         wrote(&mut history, 1, (1, 6), Written::At(1));
-        history.read(2, (seconds(2), seconds(3)), 1, digest(&end, 1));
+        history.read(Seat(1), (seconds(2), seconds(3)), 1, digest(&end, 1));
         wrote(&mut history, 3, (2, 3), Written::Unknown);
-        history.read(2, (seconds(4), seconds(4)), 2, digest(&end, 2));
+        history.read(Seat(1), (seconds(4), seconds(4)), 2, digest(&end, 2));
         wrote(&mut history, 4, (7, 8), Written::NotDone);
-        history.read(2, (seconds(9), seconds(9)), 3, digest(&end, 3));
+        history.read(Seat(1), (seconds(9), seconds(9)), 3, digest(&end, 3));
         assert_eq!(ids(&history, &end), Vec::<&str>::new());
         let (counts, _) = history.judge(seconds(99), &end);
         assert_eq!(counts, Counts { written: 2, not_done: 1, unknown: 1, unknown_done: 1, reads: 3 });
@@ -305,9 +306,9 @@ mod tests {
     #[test]
     fn a_member_that_lacks_what_it_told_is_found() {
         let mut history = History::default();
-        history.found(1, seconds(1), 2, 2);
+        history.found(Seat(0), seconds(1), 2, 2);
         assert_eq!(ids(&history, &nib(&[])), Vec::<&str>::new());
-        history.found(1, seconds(1), 2, 1);
+        history.found(Seat(0), seconds(1), 2, 1);
         assert_eq!(ids(&history, &nib(&[])), ["A4"]);
     }
 
@@ -320,10 +321,10 @@ mod tests {
         assert_eq!(ids(&history, &end), ["C1"], "a later write");
         let mut history = History::default();
         wrote(&mut history, 2, (0, 1), Written::At(2));
-        history.read(2, (seconds(2), seconds(3)), 1, digest(&end, 1));
+        history.read(Seat(1), (seconds(2), seconds(3)), 1, digest(&end, 1));
         assert_eq!(ids(&history, &end), ["C1"], "a stale read");
         let mut history = History::default();
-        history.read(2, (seconds(0), seconds(3)), 2, digest(&nib(&[2, 1]), 2));
+        history.read(Seat(1), (seconds(0), seconds(3)), 2, digest(&nib(&[2, 1]), 2));
         assert_eq!(ids(&history, &end), ["C5"], "another past");
     }
 }

@@ -4,7 +4,7 @@
 
 use super::desk::{Desk, clerk, settle};
 use super::history::{History, Written, digest};
-use crate::window::Window;
+use crate::window::{Seat, Window};
 use crate::world::time_on_this_thread;
 use selvedge_core::nib::{Command, Common, Object, Southbound, TransportZone};
 use selvedge_net::cluster::{Member, MemberConfig, ProposeError};
@@ -26,8 +26,8 @@ const READ_MAX: Duration = Duration::from_secs(5);
 /// What a member is given.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// Its number among the hosts, from 1.
-    pub seat: u64,
+    /// Where it is.
+    pub seat: Seat,
     /// Where it listens.
     pub at: SocketAddr,
     /// How it becomes a member.
@@ -107,7 +107,7 @@ async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, his
                     let revision = state.nib.revision().0;
                     (revision, digest(&state.nib, revision))
                 });
-                tracing::debug!(member = place.seat, revision, ?began, "a read ended");
+                tracing::debug!(member = %place.seat, revision, ?began, "a read ended");
                 lock().read(place.seat, (began, time_on_this_thread()), revision, digest);
             }
             continue;
@@ -127,7 +127,7 @@ async fn client<R: Runtime>(place: Place, handle: Handle, member: Member<R>, his
             // Names are used once: a refusal says that the write was done twice, and the judge sees both.
             Err(SubmitError::Refused(_)) => Written::Unknown,
         };
-        tracing::debug!(member = place.seat, ?ended, ?began, "a write ended");
+        tracing::debug!(member = %place.seat, ?ended, ?began, "a write ended");
         lock().written(time_on_this_thread(), number, ended);
     }
 }

@@ -1,8 +1,8 @@
 //! What happens to a cluster. Start at [`ClusterPlan::draw`].
 //!
 //! What these plans cannot say: members that move to other addresses, or are drained; two disks lost at once; invitations that
-//! expire, are used twice, or are shown by somebody else; TLS; backups; a disk that is put back to an earlier state while
-//! others are down for long, or to one before there were others; and switches, so that who writes to which of them, and what
+//! expire, are used twice, or are shown by somebody else; TLS; backups; a disk that is reverted while
+//! others are down for long, or to before there were others; and switches, so that who writes to which of them, and what
 //! members tell each other of them, is not tried.
 
 use crate::plan::swarm::Draw;
@@ -70,9 +70,9 @@ pub enum Trouble {
     Leave(Seat),
     /// The disk that a member lost comes back: nobody is that member any more (P8).
     OldDisk(Seat),
-    /// A member's disk is put back, at the end, to what it was at the beginning, while the power is off everywhere; hosts
+    /// A member's disk is reverted, at the end, to what it was at the beginning, while the power is off everywhere; hosts
     /// start after so many milliseconds each (P8).
-    PutBack(Seat, Vec<u64>),
+    Revert(Seat, Vec<u64>),
     /// A member's clocks are wrong from now on: so many milliseconds ahead, so many parts in a million fast (C1, C2).
     Clock(Seat, i64, i32),
 }
@@ -99,7 +99,7 @@ impl Trouble {
             Trouble::Wipe(_) => "P7",
             Trouble::Leave(_) => "leave",
             Trouble::OldDisk(_) => "P8-dismissed",
-            Trouble::PutBack(..) => "P8",
+            Trouble::Revert(..) => "P8",
             Trouble::Clock(_, _, 0) => "C1",
             Trouble::Clock(..) => "C2",
         }
@@ -245,7 +245,7 @@ const KINDS: &[Make] = &[
     },
     |draw, members| {
         let starts = (0..members).map(|_| draw.between(0, 3_000)).collect();
-        Trouble::PutBack(seat(draw, members), starts)
+        Trouble::Revert(seat(draw, members), starts)
     },
     |draw, members| {
         let ahead = draw.between(0, 20_000_000) as i64 - 10_000_000;

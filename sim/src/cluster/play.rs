@@ -65,8 +65,8 @@ pub struct ClusterReport {
     pub joined_anew: u64,
     /// Times a disk came back whose member had been dismissed, and was told so.
     pub turned_away: u64,
-    /// Times a disk was put back to an earlier state.
-    pub put_back: u64,
+    /// Times a disk was reverted to an earlier state.
+    pub reverted: u64,
     /// How often each kind of trouble was applied.
     pub troubles: BTreeMap<&'static str, u64>,
 }
@@ -101,7 +101,7 @@ enum End {
     Resume(Seat),
     Paths(Vec<(Seat, Seat)>),
     Disk(Seat),
-    PutBack(Seat, Vec<u64>),
+    Revert(Seat, Vec<u64>),
 }
 
 struct Play<'a> {
@@ -122,9 +122,9 @@ struct Play<'a> {
     dark_for: Vec<Duration>,
     /// Who led in each term.
     leaders: BTreeMap<u64, BTreeSet<MemberId>>,
-    /// Whose disk was put back, and up to where the log was applied by then, until it is as far again. There is no other trouble
+    /// Whose disk was reverted, and up to where the log was applied by then, until it is as far again. There is no other trouble
     /// meanwhile: two members that fail at once are more than three bear.
-    put_back: Option<(Seat, Option<u64>)>,
+    reverted: Option<(Seat, Option<u64>)>,
 }
 
 fn at(seat: Seat) -> SocketAddr {
@@ -153,7 +153,7 @@ impl<'a> Play<'a> {
             ends: Vec::new(),
             dark_for: vec![Duration::ZERO; plan.members],
             leaders: BTreeMap::new(),
-            put_back: None,
+            reverted: None,
         }
     }
 
@@ -192,7 +192,7 @@ impl<'a> Play<'a> {
         let (plan, n) = (self.plan, seat.0);
         tracing::info!(%seat, "starts");
         let place = Place {
-            seat: n as u64 + 1,
+            seat,
             at: at(seat),
             desk: self.desk.clone(),
             snapshot_every: plan.snapshot_every,
@@ -264,8 +264,8 @@ impl<'a> Play<'a> {
             }
         }
         let is_back = |(seat, to): &(Seat, Option<u64>)| self.applied(*seat) >= *to && self.is_whole();
-        if self.put_back.as_ref().is_some_and(is_back) {
-            self.put_back = None;
+        if self.reverted.as_ref().is_some_and(is_back) {
+            self.reverted = None;
         }
     }
 
@@ -312,7 +312,7 @@ impl<'a> Play<'a> {
     /// Whether a trouble is one that an operator could ask for: nobody takes a disk, or a vote, from a cluster that is not
     /// whole, or that would be left with less than a majority of good disks.
     fn may(&self, trouble: &Trouble) -> bool {
-        if self.put_back.is_some() {
+        if self.reverted.is_some() {
             return false;
         }
         match trouble {
@@ -323,13 +323,13 @@ impl<'a> Play<'a> {
                 good > self.plan.members / 2 && self.leaving.is_empty() && self.drives.are_current() && self.is_whole()
             }
             Trouble::OldDisk(seat) => self.up[seat.0] && self.drives.has_old(*seat),
-            Trouble::PutBack(..) => self.may_put_back(),
+            Trouble::Revert(..) => self.may_revert(),
             _ => true,
         }
     }
 
     /// Whether it is only one disk that would not be what it was.
-    fn may_put_back(&self) -> bool {
+    fn may_revert(&self) -> bool {
         let is_ruined = self.plan.steps.iter().any(|step| step.trouble.ruins().is_some());
         !is_ruined && self.leaving.is_empty() && self.drives.are_current() && self.is_whole()
     }
@@ -427,9 +427,9 @@ impl<'a> Play<'a> {
                 self.drives.take_out(*seat);
                 self.boot(*seat);
             }
-            Trouble::PutBack(seat, starts) => {
+            Trouble::Revert(seat, starts) => {
                 self.drives.copy(*seat);
-                self.until(over, End::PutBack(*seat, starts.clone()));
+                self.until(over, End::Revert(*seat, starts.clone()));
             }
             Trouble::Clock(seat, ahead, drift) => self.world.clock(&seat.to_string(), *ahead, *drift),
         }
@@ -450,18 +450,18 @@ impl<'a> Play<'a> {
                 self.drives.of(seat).set_read_only(false);
                 self.world.slow_disk(&seat.to_string(), Duration::ZERO);
             }
-            End::PutBack(seat, starts) => self.put_back(seat, &starts),
+            End::Revert(seat, starts) => self.revert(seat, &starts),
         }
     }
 
     /// The power goes everywhere, and when it is back a disk is what it was once, though others may not have been told
     /// what its member had promised since.
-    fn put_back(&mut self, seat: Seat, starts: &[u64]) {
-        if !self.may_put_back() {
+    fn revert(&mut self, seat: Seat, starts: &[u64]) {
+        if !self.may_revert() {
             return;
         }
         let furthest = self.seats().filter_map(|seat| self.applied(seat)).max();
-        if !self.drives.restore(seat) {
+        if !self.drives.revert(seat) {
             return;
         }
         self.ends.clear();
@@ -471,8 +471,8 @@ impl<'a> Play<'a> {
             self.until(self.world.now() + Duration::from_millis(*after_ms), End::Boot(seat));
         }
         self.soothe();
-        self.put_back = Some((seat, furthest));
-        self.report.put_back += 1;
+        self.reverted = Some((seat, furthest));
+        self.report.reverted += 1;
     }
 
     /// Disks, clocks and paths are well again.
@@ -488,7 +488,7 @@ impl<'a> Play<'a> {
 
     fn heal(&mut self) {
         let ends = std::mem::take(&mut self.ends);
-        let ends = ends.into_iter().filter(|(_, end)| !matches!(end, End::PutBack(..)));
+        let ends = ends.into_iter().filter(|(_, end)| !matches!(end, End::Revert(..)));
         ends.for_each(|(_, end)| self.end(end));
         self.soothe();
         for from in self.seats() {
@@ -575,13 +575,13 @@ mod tests {
     /// The first host runs on a disk of 10 s ago, the third was cut off for 7 s: the two alone, a majority, know nothing of
     /// what the cluster promised lately. The second is there only later.
     #[test]
-    fn what_a_disk_that_was_put_back_has_forgotten_the_cluster_has_not() {
+    fn what_a_reverted_disk_has_forgotten_the_cluster_has_not() {
         let step = |at_ms, for_ms, trouble| Step { at_ms, trouble, for_ms };
         let plan = ClusterPlan {
             members: 3,
             think_ms: 300,
             steps: vec![
-                step(5_000, 10_000, Trouble::PutBack(Seat(0), vec![0, 2_500, 0])),
+                step(5_000, 10_000, Trouble::Revert(Seat(0), vec![0, 2_500, 0])),
                 step(8_000, 30_000, Trouble::Split(vec![Seat(2)])),
             ],
             heal_at: Duration::from_secs(30),
@@ -589,7 +589,7 @@ mod tests {
         };
         let report = in_our_world(&plan);
         assert_eq!(report.violations, []);
-        assert_eq!((report.put_back, report.power_losses), (1, 3));
+        assert_eq!((report.reverted, report.power_losses), (1, 3));
         assert!(report.clients.written > 20, "{report:?}");
     }
 

@@ -13,7 +13,7 @@
 //! | D6 | [`SimDisk::fail_sync`]: the pages are clean then, and gone at the next crash |
 //! | D7, D11 | [`SimDisk::set_full`], [`SimDisk::set_read_only`] |
 //! | D9 | a file whose name was never synced is gone after a crash |
-//! | P8 | [`SimDisk::image`], [`SimDisk::put_back`]: an earlier state comes back |
+//! | P8 | [`SimDisk::image`], [`SimDisk::revert`]: an earlier state comes back |
 //! | a lie | [`SimDisk::lie_about_sync`]: what no honest disk does, to see that it is noticed |
 //!
 //! Start at [`SimDisk`].
@@ -234,8 +234,8 @@ impl SimDisk {
         Image(files.map(|(name, file)| (name.clone(), file.durable())).collect())
     }
 
-    /// Puts the disk back to what it was once. Power is off.
-    pub fn put_back(&self, image: Image) {
+    /// Reverts the disk to what it was once. Power is off.
+    pub fn revert(&self, image: Image) {
         let mut state = self.state();
         state.end_life();
         let file = |bytes: Vec<u8>| File { synced_length: bytes.len(), bytes, name_synced: true, ..File::default() };
@@ -605,7 +605,7 @@ mod tests {
         let image = disk.image();
         file.write_at(0, b"later!").expect("written");
         file.sync().expect("synced");
-        disk.put_back(image);
+        disk.revert(image);
         assert!(file.write_at(0, b"x").is_err(), "it is of another life");
         let file = disk.open("a").expect("it opens");
         let mut bytes = [0; 6];

@@ -2,9 +2,8 @@
 //!
 //! Ids group by letter: N the management network, U the underlay, P processes and hosts, D disks, C clocks, S switches,
 //! X adversaries. Some kinds need no word of their own: flapping (N10), clogs (N5) and swizzle-clogs (N7) are made of
-//! cuts, crash loops (P5) of kills, bursts (A3) of requests. Which controllers a
-//! fault meets, and how, is said in [`controller`](super::controller). Start at [`Fault`]; what cannot be said is listed at
-//! [`UNSAID`].
+//! cuts, crash loops (P5) of kills, bursts (A3) of requests. Which controllers a fault meets is in
+//! [`controller`](super::controller). Start at [`Fault`]; what cannot be said is listed at [`UNSAID`].
 
 use super::controller::{ControllerTrouble, Who};
 use super::physical::Physical;

@@ -99,7 +99,7 @@ fn summary(reports: &[ClusterReport], failed: usize, wall: Duration) {
     println!("{} clusters, {failed} failed, in {:.1} s", reports.len(), wall.as_secs_f64());
     println!(
         "{} recoveries of members, {} after power was lost, {} after a disk failed; {} refused rotten disks; {} leaders; \
-         {} joined anew, {} disks of former members turned away, {} disks put back to an earlier state",
+         {} joined anew, {} disks of former members turned away, {} disks reverted to an earlier state",
         sum(|report| report.recoveries),
         sum(|report| report.power_losses),
         sum(|report| report.disk_stops),
@@ -107,7 +107,7 @@ fn summary(reports: &[ClusterReport], failed: usize, wall: Duration) {
         sum(|report| report.leaders),
         sum(|report| report.joined_anew),
         sum(|report| report.turned_away),
-        sum(|report| report.put_back),
+        sum(|report| report.reverted),
     );
     println!(
         "{} writes promised, {} said not to be done, {} unknown ({} of them done); {} reads",
