@@ -3,12 +3,12 @@
 
 use proptest::prelude::*;
 use selvedge_core::addr::Mac;
-use selvedge_core::compile::Engine;
+use selvedge_core::compile::{Difference, Engine};
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{NodeNumber, OfPort, Revision};
 use selvedge_core::nib::*;
 use selvedge_core::reconcile::{Delta, Mod, diff, plan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
@@ -214,9 +214,14 @@ impl World {
 
     fn edit(&mut self, edit: &Edit) {
         let Ok(changes) = self.nib.apply(&edit.command(&self.nib)) else { return };
-        for (node, delta) in self.engine.update(&self.nib, &changes) {
-            carry_out(&plan(&delta), self.prompt.entry(node).or_default());
-            self.slow.entry(node).or_default().1.merge(delta);
+        let mut told = BTreeSet::new();
+        for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
+            assert!(!delta.is_empty(), "nobody is told nothing");
+            for node in nodes {
+                assert!(told.insert(node), "node {node} is told once");
+                carry_out(&plan(&delta), self.prompt.entry(node).or_default());
+                self.slow.entry(node).or_default().1.merge(delta.clone());
+            }
         }
         self.check(edit);
     }

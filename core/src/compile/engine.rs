@@ -8,21 +8,18 @@
 //! Start at [`Engine::update`].
 
 use super::facts::{NodeFact, PortFact, SwitchFact};
-use super::fragment::{Audience, Builder, Fragment, FragmentKey, Part};
+use super::fragment::{Audience, Builder, Content, Fragment, FragmentKey, Part};
+use super::spread::{Difference, Held, Spread};
+use super::touched::Touched;
 use super::{groups, stages};
 use crate::addr::Mac;
-use crate::flow::{FlowBody, FlowKey, FlowTable};
+use crate::flow::FlowTable;
 use crate::ids::{NodeNumber, PortKey, TunnelKey};
 use crate::nib::{Change, Encap, Nib};
-use crate::reconcile::Delta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Bound;
-use std::sync::Arc;
 use uuid::Uuid;
-
-/// What a change means for each node that it concerns; none of the deltas is empty.
-pub type Deltas = BTreeMap<NodeNumber, Delta>;
 
 /// Facts and fragments, in step with a NIB.
 #[derive(Debug)]
@@ -36,60 +33,12 @@ pub struct Engine {
     node_of_uuid: BTreeMap<Uuid, NodeNumber>,
     switch_of_uuid: BTreeMap<Uuid, TunnelKey>,
     port_of_uuid: BTreeMap<Uuid, (TunnelKey, PortKey)>,
+    work: Work,
 }
 
 /// Datapath 0 is none: it has what belongs to every node.
 const NO_DATAPATH: TunnelKey = TunnelKey(0);
 const BASE: FragmentKey = FragmentKey { datapath: NO_DATAPATH, part: Part::Base };
-
-/// What an update may touch.
-#[derive(Debug, Default)]
-struct Touched {
-    fragments: BTreeSet<FragmentKey>,
-    /// Nodes whose relation to a datapath may change.
-    relations: BTreeSet<(TunnelKey, NodeNumber)>,
-}
-
-impl Touched {
-    fn part(&mut self, datapath: TunnelKey, part: Part) {
-        self.fragments.insert(FragmentKey { datapath, part });
-    }
-
-    /// What reads a port's own fact.
-    fn port(&mut self, datapath: TunnelKey, port: &PortFact) {
-        self.part(datapath, Part::Binding(port.key));
-        for mac in port.macs() {
-            self.part(datapath, Part::Mac(mac));
-        }
-        for (address, _) in port.hosts() {
-            self.part(datapath, Part::Host(address));
-        }
-        for encap in Encap::ALL {
-            self.part(datapath, Part::Remote(port.key, encap));
-        }
-        self.part(datapath, Part::Groups(port.place.node));
-    }
-
-    /// What reads where `node`'s tunnels of a switch end, or whether it is present there.
-    fn presence(&mut self, switch: &SwitchFact, node: NodeNumber) {
-        self.relations.insert((switch.key, node));
-        for encap in Encap::ALL {
-            self.part(switch.key, Part::Peer(node, encap));
-            for port in switch.presence.get(&node).into_iter().flatten() {
-                self.part(switch.key, Part::Remote(*port, encap));
-            }
-        }
-        self.part(switch.key, Part::Groups(node));
-        self.members(switch);
-    }
-
-    /// What reads who the members of a switch are.
-    fn members(&mut self, switch: &SwitchFact) {
-        for node in switch.presence.keys() {
-            self.part(switch.key, Part::Groups(*node));
-        }
-    }
-}
 
 /// The new facts of what changed, by what they replace.
 #[derive(Debug, Default)]
@@ -102,9 +51,25 @@ struct NewFacts {
 /// Who held what, before an update.
 struct Before {
     /// Touched fragments, with their holders.
-    fragments: BTreeMap<FragmentKey, Option<(Fragment, Vec<NodeNumber>)>>,
-    /// The fragments that were not touched, but were held by nodes whose relation may change.
+    fragments: BTreeMap<FragmentKey, Held>,
+    /// The fragments that were held by nodes whose relation may change.
     held: BTreeMap<(TunnelKey, NodeNumber), BTreeSet<FragmentKey>>,
+}
+
+/// What all updates so far took, in things that were looked at: it should follow from what changed, not from how much
+/// there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Updates.
+    pub updates: u64,
+    /// Fragments computed again.
+    pub computed: u64,
+    /// Fragments of which something came of it: they came, went or changed.
+    pub changed: u64,
+    /// Differences made, each once for all nodes that it is for.
+    pub differences: u64,
+    /// Nodes told, each once for each update that concerned it.
+    pub told: u64,
 }
 
 impl Default for Engine {
@@ -120,6 +85,7 @@ impl Default for Engine {
             node_of_uuid: BTreeMap::new(),
             switch_of_uuid: BTreeMap::new(),
             port_of_uuid: BTreeMap::new(),
+            work: Work::default(),
         }
     }
 }
@@ -140,8 +106,9 @@ impl Engine {
         engine
     }
 
-    /// Follows the NIB, which has just been changed; says what that means for each node.
-    pub fn update(&mut self, nib: &Nib, changes: &[Change]) -> Deltas {
+    /// Follows the NIB, which has just been changed; says what that means for the nodes that it concerns, each of which is
+    /// named once.
+    pub fn update(&mut self, nib: &Nib, changes: &[Change]) -> Vec<Difference> {
         let (touched, before) = self.follow(nib, changes, Engine::before);
         // The new facts may touch fragments that the old ones did not; nobody held those.
         self.compare(before, &touched)
@@ -169,8 +136,14 @@ impl Engine {
         let datapaths = self.datapaths_of.get(&node).into_iter().flatten().copied();
         for datapath in std::iter::once(NO_DATAPATH).chain(datapaths) {
             for (_, fragment) in self.fragments_of(datapath).filter(|(_, f)| self.holds(datapath, f.audience, node)) {
-                table.flows.extend(fragment.flows.iter().map(|(key, body)| (key.clone(), body.clone())));
-                table.groups.extend(fragment.groups.iter().map(|(id, buckets)| (*id, buckets.clone())));
+                let Content { flows, groups, buckets } = &*fragment.content;
+                table.flows.extend(flows.iter().map(|flow| (flow.key.clone(), flow.body.clone())));
+                for group in groups {
+                    table.groups.entry(*group).or_default();
+                }
+                for (group, bucket, actions) in buckets {
+                    table.groups.entry(*group).or_default().insert(*bucket, actions.clone());
+                }
             }
         }
         table
@@ -178,7 +151,12 @@ impl Engine {
 
     /// How many fragments there are, and flows in them.
     pub fn size(&self) -> (usize, usize) {
-        (self.fragments.len(), self.fragments.values().map(|fragment| fragment.flows.len()).sum())
+        (self.fragments.len(), self.fragments.values().map(|fragment| fragment.content.flows.len()).sum())
+    }
+
+    /// What all updates so far took.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     fn new_facts(&mut self, nib: &Nib, changes: &[Change]) -> NewFacts {
@@ -251,7 +229,10 @@ impl Engine {
             }
         }
         for (key, fact) in &new.switches {
-            self.touch_switch(*key, fact.as_ref(), touched);
+            touched.part(*key, Part::Datapath);
+            if let Some(old) = self.switches.get(key) {
+                touched.switch(old, fact.as_ref());
+            }
         }
         for ((datapath, key), fact) in &new.ports {
             if let Some(switch) = self.switches.get(datapath) {
@@ -284,22 +265,6 @@ impl Engine {
             ((had == 0) != (had + gained == lost)).then_some((datapath, node))
         };
         balance.into_iter().filter_map(crosses).collect()
-    }
-
-    fn touch_switch(&self, key: TunnelKey, new: Option<&SwitchFact>, touched: &mut Touched) {
-        touched.part(key, Part::Datapath);
-        let Some(old) = self.switches.get(&key) else { return };
-        let paths_stay =
-            new.is_some_and(|new| new.transports == old.transports && new.any_transport == old.any_transport);
-        if !paths_stay {
-            old.presence.keys().for_each(|node| touched.presence(old, *node));
-        }
-        if new.is_none_or(|new| new.isolated != old.isolated) {
-            old.by_host.keys().for_each(|address| touched.part(key, Part::Host(*address)));
-        }
-        if new.is_none() {
-            touched.fragments.extend(self.fragments_of(key).map(|(key, _)| *key));
-        }
     }
 
     /// Takes the new facts over. What they touch that the old ones did not is added to `touched`.
@@ -366,11 +331,11 @@ impl Engine {
 
     /// Who holds the touched fragments now, and what the nodes in question hold besides.
     fn before(&self, touched: &Touched) -> Before {
-        let holders = |key: &FragmentKey| {
+        let held = |key: &FragmentKey| {
             let fragment = self.fragments.get(key)?;
-            Some((fragment.clone(), self.holders(key.datapath, fragment.audience)))
+            Some((*key, (fragment.clone(), self.holders(key.datapath, fragment.audience))))
         };
-        let fragments = touched.fragments.iter().map(|key| (*key, holders(key))).collect();
+        let fragments = touched.fragments.iter().filter_map(held).collect();
         let held = touched.relations.iter().map(|relation| (*relation, self.held(*relation))).collect();
         Before { fragments, held }
     }
@@ -380,33 +345,36 @@ impl Engine {
         fragments.filter(|(_, fragment)| self.holds(datapath, fragment.audience, node)).map(|(key, _)| *key).collect()
     }
 
-    fn compare(&mut self, before: Before, touched: &Touched) -> Deltas {
-        let mut change = Changes::default();
+    /// Computes the touched fragments again; says what became of them, and of who holds the others.
+    fn compare(&mut self, mut before: Before, touched: &Touched) -> Vec<Difference> {
+        let mut spread = Spread::default();
         for key in &touched.fragments {
-            let old = before.fragments.get(key).cloned().flatten();
+            let old = before.fragments.remove(key);
             debug_assert!(old.is_some() || !self.fragments.contains_key(key), "{key:?} was touched by its old facts");
-            let new = self.compute(key);
-            let holders = new.as_ref().map(|new| self.holders(key.datapath, new.audience)).unwrap_or_default();
-            change.fragment(old.as_ref(), new.as_ref().map(|new| (new, holders)));
+            let new = self.compute(key).map(|new| {
+                let holders = self.holders(key.datapath, new.audience);
+                (new, holders)
+            });
+            self.work.computed += 1;
+            self.work.changed += u64::from(old.as_ref().map(content) != new.as_ref().map(content));
+            spread.fragment(old.as_ref(), new.as_ref());
             match new {
-                Some(new) => _ = self.fragments.insert(*key, new),
+                Some((new, _)) => _ = self.fragments.insert(*key, new),
                 None => _ = self.fragments.remove(key),
             }
         }
         for relation in &touched.relations {
-            let none = BTreeSet::new();
-            let held = before.held.get(relation).unwrap_or(&none);
+            let held = before.held.remove(relation).unwrap_or_default();
             let holds = self.held(*relation);
-            let untouched = held.symmetric_difference(&holds).filter(|key| !touched.fragments.contains(*key));
-            for key in untouched {
-                let fragment = &self.fragments[key];
-                match holds.contains(key) {
-                    true => change.gain(relation.1, fragment),
-                    false => change.lose(relation.1, fragment),
-                }
+            for key in held.symmetric_difference(&holds).filter(|key| !touched.fragments.contains(*key)) {
+                spread.relation(relation.1, &self.fragments[key], holds.contains(key));
             }
         }
-        change.into_deltas()
+        let differences = spread.differences();
+        self.work.updates += 1;
+        self.work.differences += differences.len() as u64;
+        self.work.told += differences.iter().map(|difference| difference.nodes.len() as u64).sum::<u64>();
+        differences
     }
 
     fn fragments_of(&self, datapath: TunnelKey) -> impl Iterator<Item = (&FragmentKey, &Fragment)> {
@@ -415,32 +383,39 @@ impl Engine {
         self.fragments.range((Bound::Included(first), Bound::Excluded(behind)))
     }
 
-    /// The nodes that hold a fragment of this audience.
+    /// The nodes that hold a fragment of this audience, in order.
     fn holders(&self, datapath: TunnelKey, audience: Audience) -> Vec<NodeNumber> {
-        let span = || self.switches.get(&datapath).into_iter().flat_map(|switch| switch.presence.keys().copied());
+        let switch = self.switches.get(&datapath);
+        let span = || switch.into_iter().flat_map(|switch| switch.presence.keys().copied());
         match audience {
             Audience::All => self.nodes.keys().copied().collect(),
             Audience::Node(node) => vec![node],
             Audience::Span => span().collect(),
-            Audience::Via { .. } => span().filter(|node| self.holds(datapath, audience, *node)).collect(),
+            Audience::Via { end, encap } => match (switch, self.nodes.get(&end)) {
+                (Some(switch), Some(to)) => span().filter(|node| self.shares_path(switch, *node, to, encap)).collect(),
+                _ => Vec::new(),
+            },
         }
     }
 
     /// Whether a node holds fragments of this audience.
     fn holds(&self, datapath: TunnelKey, audience: Audience, node: NodeNumber) -> bool {
-        let present = |switch: &&SwitchFact| switch.presence.contains_key(&node);
+        let present = || self.switches.get(&datapath).filter(|switch| switch.presence.contains_key(&node));
         match audience {
             Audience::All => self.nodes.contains_key(&node),
             Audience::Node(only) => only == node,
-            Audience::Span => self.switches.get(&datapath).is_some_and(|switch| present(&switch)),
+            Audience::Span => present().is_some(),
             Audience::Via { end, encap } => {
-                let path = self.switches.get(&datapath).filter(present).and_then(|switch| {
-                    let (from, to) = (self.nodes.get(&node)?, self.nodes.get(&end)?);
-                    switch.path(from, to)
-                });
-                end != node && path.is_some_and(|path| path.encap == encap)
+                let ends = present().zip(self.nodes.get(&end));
+                ends.is_some_and(|(switch, to)| self.shares_path(switch, node, to, encap))
             }
         }
+    }
+
+    /// Whether frames of a switch travel from a node to another one by an encapsulation.
+    fn shares_path(&self, switch: &SwitchFact, node: NodeNumber, to: &NodeFact, encap: Encap) -> bool {
+        let from = self.nodes.get(&node).filter(|_| node != to.number);
+        from.and_then(|from| switch.path(from, to)).is_some_and(|path| path.encap == encap)
     }
 
     /// A fragment, from the facts; none if there is nothing it could be about.
@@ -451,6 +426,7 @@ impl Engine {
             Part::Datapath => {
                 let mut out = Builder::new(*key, Audience::Span);
                 stages::l2::switch(&mut out, switch);
+                groups::groups(&mut out, switch);
                 Some(out.done())
             }
             Part::Binding(port) => binding(key, switch, port),
@@ -458,7 +434,6 @@ impl Engine {
             Part::Host(address) => host(key, switch, address),
             Part::Remote(port, encap) => self.remote(key, switch, port, encap),
             Part::Peer(node, encap) => self.peer(key, switch, node, encap),
-            Part::Groups(node) => self.groups(key, switch, node),
         }
     }
 
@@ -475,6 +450,7 @@ impl Engine {
         let address = self.end_of(switch, node, encap)?;
         let mut out = Builder::new(*key, Audience::Via { end: node, encap });
         stages::classify::peer(&mut out, switch, encap, address);
+        groups::remote(&mut out, switch, node, encap, address);
         Some(out.done())
     }
 
@@ -485,14 +461,6 @@ impl Engine {
         let ends = &self.nodes.get(&node).filter(|_| used)?.ends;
         ends.iter().find(|((_, other), _)| *other == encap).map(|(_, address)| *address)
     }
-
-    fn groups(&self, key: &FragmentKey, switch: &SwitchFact, node: NodeNumber) -> Option<Fragment> {
-        switch.presence.get(&node)?;
-        let fact = self.nodes.get(&node)?;
-        let mut out = Builder::new(*key, Audience::Node(node));
-        groups::groups(&mut out, switch, fact, &self.nodes);
-        Some(out.done())
-    }
 }
 
 fn touch_port(switch: &SwitchFact, old: Option<&PortFact>, new: Option<&PortFact>, touched: &mut Touched) {
@@ -501,9 +469,13 @@ fn touch_port(switch: &SwitchFact, old: Option<&PortFact>, new: Option<&PortFact
     }
     let learns = |port: Option<&PortFact>| port.filter(|port| port.learning).map(|port| port.place.node);
     if learns(old) != learns(new) {
-        touched.part(switch.key, Part::Datapath);
-        touched.members(switch);
+        let nodes = learns(old).into_iter().chain(learns(new));
+        nodes.for_each(|node| touched.learner(switch.key, node));
     }
+}
+
+fn content((fragment, _): &Held) -> &Content {
+    &fragment.content
 }
 
 fn binding(key: &FragmentKey, switch: &SwitchFact, port: PortKey) -> Option<Fragment> {
@@ -512,6 +484,7 @@ fn binding(key: &FragmentKey, switch: &SwitchFact, port: PortKey) -> Option<Frag
     stages::classify::port(&mut out, switch.key, port);
     stages::port_security::port(&mut out, switch.key, port);
     stages::output::local(&mut out, switch.key, port);
+    groups::local(&mut out, switch.key, port);
     Some(out.done())
 }
 
@@ -527,74 +500,4 @@ fn host(key: &FragmentKey, switch: &SwitchFact, address: IpAddr) -> Option<Fragm
     let mut out = Builder::new(*key, Audience::Span);
     stages::arp_nd::host(&mut out, switch, address, owner.key, mac);
     Some(out.done())
-}
-
-/// The differences an update makes, node by node: what goes first, then what comes, so that one fragment may take over
-/// the flows of another.
-#[derive(Debug, Default)]
-struct Changes {
-    gone: BTreeMap<NodeNumber, Table>,
-    come: BTreeMap<NodeNumber, Table>,
-}
-
-/// Parts of fragments.
-#[derive(Debug, Default)]
-struct Table {
-    flows: BTreeMap<Arc<FlowKey>, Arc<FlowBody>>,
-    groups: BTreeMap<crate::flow::GroupId, crate::flow::Buckets>,
-}
-
-impl Table {
-    fn add(&mut self, fragment: &Fragment) {
-        self.flows.extend(fragment.flows.iter().map(|(key, body)| (key.clone(), body.clone())));
-        self.groups.extend(fragment.groups.iter().map(|(id, buckets)| (*id, buckets.clone())));
-    }
-}
-
-impl Changes {
-    fn gain(&mut self, node: NodeNumber, fragment: &Fragment) {
-        self.come.entry(node).or_default().add(fragment);
-    }
-
-    fn lose(&mut self, node: NodeNumber, fragment: &Fragment) {
-        self.gone.entry(node).or_default().add(fragment);
-    }
-
-    fn fragment(&mut self, old: Option<&(Fragment, Vec<NodeNumber>)>, new: Option<(&Fragment, Vec<NodeNumber>)>) {
-        let held: BTreeSet<NodeNumber> = old.iter().flat_map(|(_, held)| held).copied().collect();
-        let holds: BTreeSet<NodeNumber> = new.iter().flat_map(|(_, holds)| holds).copied().collect();
-        let same = matches!((old, &new), (Some((old, _)), Some((new, _))) if old == *new);
-        let stays = |node: &NodeNumber| same && held.contains(node) && holds.contains(node);
-        if let Some((old, _)) = old {
-            held.iter().filter(|node| !stays(node)).for_each(|node| self.lose(*node, old));
-        }
-        if let Some((new, _)) = new {
-            holds.iter().filter(|node| !stays(node)).for_each(|node| self.gain(*node, new));
-        }
-    }
-
-    fn into_deltas(mut self) -> Deltas {
-        let nodes: BTreeSet<NodeNumber> = self.gone.keys().chain(self.come.keys()).copied().collect();
-        let pairs = nodes.into_iter().map(|node| {
-            let gone = self.gone.remove(&node).unwrap_or_default();
-            let come = self.come.remove(&node).unwrap_or_default();
-            (node, between(&gone, &come))
-        });
-        pairs.filter(|(_, delta)| !delta.is_empty()).collect()
-    }
-}
-
-fn between(gone: &Table, come: &Table) -> Delta {
-    let mut delta = Delta::default();
-    for key in gone.flows.keys().filter(|key| !come.flows.contains_key(*key)) {
-        delta.flows.insert(key.clone(), None);
-    }
-    for (key, body) in come.flows.iter().filter(|(key, body)| gone.flows.get(*key) != Some(body)) {
-        delta.flows.insert(key.clone(), Some(body.clone()));
-    }
-    let ids: BTreeSet<_> = gone.groups.keys().chain(come.groups.keys()).collect();
-    for id in ids {
-        delta.group(*id, gone.groups.get(id), come.groups.get(id));
-    }
-    delta
 }

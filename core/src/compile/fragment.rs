@@ -1,11 +1,10 @@
 //! The unit of computation: flows that have one smallest owner. Start at [`Fragment`].
 
 use crate::addr::Mac;
-use crate::flow::{Actions, Buckets, Flow, FlowBody, FlowKey, GroupId, Match};
+use crate::flow::{Actions, BucketId, Flow, FlowBody, FlowKey, GroupId, Match};
 use crate::ids::{NodeNumber, PortKey, TunnelKey};
 use crate::nib::Encap;
 use crate::pipeline::Stage;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ pub enum Part {
     Base,
     /// What concerns the datapath as a whole.
     Datapath,
-    /// A port where it is: the way in, port security, the way out.
+    /// A port where it is: the way in, port security, the way out, its copies.
     Binding(PortKey),
     /// A destination MAC address.
     Mac(Mac),
@@ -33,10 +32,8 @@ pub enum Part {
     Host(IpAddr),
     /// The way to a port from elsewhere, by one encapsulation.
     Remote(PortKey, Encap),
-    /// A peer whose tunnel frames of the datapath are let in from, by one encapsulation.
+    /// A peer that tunnel frames of the datapath are let in from and copies go to, by one encapsulation.
     Peer(NodeNumber, Encap),
-    /// The groups of the datapath on one node.
-    Groups(NodeNumber),
 }
 
 impl FragmentKey {
@@ -44,10 +41,21 @@ impl FragmentKey {
     /// of the part in the others; never 0, which is the cookie of flows that somebody else made.
     pub fn cookie(&self) -> u64 {
         // FNV-1a, 64 bits: stable across releases and machines, which a `Hasher` is not.
-        let text = format!("{:?}", self.part);
-        let hash = text
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = |kind: u8, parts: [&[u8]; 2]| {
+            let bytes = std::iter::once(&kind).chain(parts.into_iter().flatten());
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| step(hash, *byte))
+        };
+        let hash = match self.part {
+            Part::Base => hash(0, [&[], &[]]),
+            Part::Datapath => hash(1, [&[], &[]]),
+            Part::Binding(port) => hash(2, [&port.0.to_be_bytes(), &[]]),
+            Part::Mac(mac) => hash(3, [&mac.0, &[]]),
+            Part::Host(IpAddr::V4(address)) => hash(4, [&address.octets(), &[]]),
+            Part::Host(IpAddr::V6(address)) => hash(5, [&address.octets(), &[]]),
+            Part::Remote(port, encap) => hash(6, [&port.0.to_be_bytes(), &[encap as u8]]),
+            Part::Peer(node, encap) => hash(7, [&node.0.to_be_bytes(), &[encap as u8]]),
+        };
         u64::from(self.datapath.0) << 40 | (hash & 0xff_ffff_ffff) | 1
     }
 }
@@ -65,41 +73,64 @@ pub(super) enum Audience {
     Via { end: NodeNumber, encap: Encap },
 }
 
-/// Flows and groups that are computed, compared and sent together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Flows, groups and buckets that are computed, compared and sent together.
+#[derive(Clone, Debug)]
 pub(super) struct Fragment {
     pub audience: Audience,
-    pub flows: BTreeMap<Arc<FlowKey>, Arc<FlowBody>>,
-    pub groups: BTreeMap<GroupId, Buckets>,
+    pub content: Arc<Content>,
+}
+
+/// What a fragment consists of, each list in order. All nodes that hold it share it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub flows: Box<[Flow]>,
+    /// Groups that exist because of it; their buckets may come from other fragments.
+    pub groups: Box<[GroupId]>,
+    pub buckets: Box<[(GroupId, BucketId, Actions)]>,
 }
 
 /// Makes a fragment.
 pub(super) struct Builder {
     cookie: u64,
-    fragment: Fragment,
+    audience: Audience,
+    flows: Vec<Flow>,
+    groups: Vec<GroupId>,
+    buckets: Vec<(GroupId, BucketId, Actions)>,
 }
 
 impl Builder {
     pub fn new(key: FragmentKey, audience: Audience) -> Builder {
-        let fragment = Fragment { audience, flows: BTreeMap::new(), groups: BTreeMap::new() };
-        Builder { cookie: key.cookie(), fragment }
+        let cookie = key.cookie();
+        Builder { cookie, audience, flows: Vec::new(), groups: Vec::new(), buckets: Vec::new() }
     }
 
     pub fn flow(&mut self, stage: Stage, priority: u16, matching: Match, actions: impl Into<Actions>) {
-        let key = FlowKey { table: stage.table(), priority, matching };
+        let key = Arc::new(FlowKey { table: stage.table(), priority, matching });
         let body = FlowBody { cookie: self.cookie, actions: actions.into() };
-        let flow = Flow { key: Arc::new(key), body: Arc::new(body) };
-        // Pairs that overlap may ask for one flow twice; they never disagree on what it does.
-        if let Some(twin) = self.fragment.flows.insert(flow.key.clone(), flow.body.clone()) {
-            assert_eq!(twin, flow.body, "{:?} in {} does two things", flow.key.matching, stage.name());
-        }
+        // Many flows of a port do the same few things: they share one body.
+        let twin = self.flows.iter().rev().find(|flow| *flow.body == body);
+        let body = twin.map_or_else(|| Arc::new(body), |twin| twin.body.clone());
+        self.flows.push(Flow { key, body });
     }
 
-    pub fn group(&mut self, id: GroupId, buckets: Buckets) {
-        self.fragment.groups.insert(id, buckets);
+    pub fn group(&mut self, id: GroupId) {
+        self.groups.push(id);
+    }
+
+    pub fn bucket(&mut self, group: GroupId, bucket: BucketId, actions: impl Into<Actions>) {
+        self.buckets.push((group, bucket, actions.into()));
     }
 
     pub fn done(self) -> Fragment {
-        self.fragment
+        let Builder { audience, mut flows, mut groups, mut buckets, .. } = self;
+        flows.sort_unstable();
+        // Pairs that overlap may ask for one flow twice; they never disagree on what it does.
+        flows.dedup();
+        let twice = flows.windows(2).find(|pair| pair[0].key == pair[1].key);
+        assert!(twice.is_none(), "{twice:?}: one flow does two things");
+        groups.sort_unstable();
+        buckets.sort_unstable();
+        let content = Content { flows: flows.into(), groups: groups.into(), buckets: buckets.into() };
+        Fragment { audience, content: Arc::new(content) }
     }
 }

@@ -1,15 +1,17 @@
 //! Replication groups: copies of a frame for the members of a switch, made at the source.
 //!
-//! Each switch has its groups on each node where it is present. A member that comes or goes is one bucket: local ones
-//! have the port's key as bucket id, those of other nodes the node's number. Start at [`GroupKind`].
+//! Each switch has its groups on each node where it is present. A member is one bucket, which belongs to whoever it is
+//! a copy for: that of a port to the port, that of another node to the peer. So nobody ever makes a list of members, and
+//! one that comes or goes is one small message, the same for everybody. Start at [`GroupKind`].
 
-use super::facts::{NodeFact, SwitchFact};
+use super::facts::{PortFact, SwitchFact};
 use super::fragment::Builder;
 use super::stages::output;
-use crate::flow::{Action, Actions, BucketId, Buckets, GroupId};
-use crate::ids::{NodeNumber, PortKey, TunnelKey};
+use crate::flow::{Action, BucketId, GroupId};
+use crate::ids::{NodeNumber, TunnelKey};
+use crate::nib::Encap;
 use crate::pipeline::{EGRESS, Stage};
-use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// The groups of a switch on a node; the number is in the upper byte of the group's id, the datapath below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,35 +54,28 @@ impl GroupKind {
     }
 }
 
-/// The groups of a switch on `node`.
-pub(super) fn groups(out: &mut Builder, switch: &SwitchFact, node: &NodeFact, nodes: &BTreeMap<NodeNumber, NodeFact>) {
-    let mut put = |kind: GroupKind, buckets| out.group(kind.id(switch.key), buckets);
-    put(GroupKind::LocalAll, local(switch.presence.get(&node.number)));
-    put(GroupKind::RemoteAll, remote(switch, node, nodes, &switch.presence));
-    if !switch.learners.is_empty() {
-        put(GroupKind::LocalLearning, local(switch.learners.get(&node.number)));
-        put(GroupKind::RemoteLearning, remote(switch, node, nodes, &switch.learners));
+/// The groups of a switch, without their buckets.
+pub(super) fn groups(out: &mut Builder, switch: &SwitchFact) {
+    let all = [GroupKind::LocalAll, GroupKind::RemoteAll];
+    let learning = [GroupKind::LocalLearning, GroupKind::RemoteLearning];
+    let kinds = all.into_iter().chain(learning.into_iter().filter(|_| !switch.learners.is_empty()));
+    kinds.for_each(|kind| out.group(kind.id(switch.key)));
+}
+
+/// The copies for a port that is here. Its key is the bucket's id.
+pub(super) fn local(out: &mut Builder, datapath: TunnelKey, port: &PortFact) {
+    let actions = [Action::set(EGRESS, port.key.0), Action::Resubmit(Stage::Output.table())];
+    let learning = port.learning.then_some(GroupKind::LocalLearning);
+    for kind in [GroupKind::LocalAll].into_iter().chain(learning) {
+        out.bucket(kind.id(datapath), BucketId(port.key.0), actions);
     }
 }
 
-fn local(ports: Option<&BTreeSet<PortKey>>) -> Buckets {
-    let bucket = |port: &PortKey| {
-        let actions = [Action::set(EGRESS, port.0), Action::Resubmit(Stage::Output.table())];
-        (BucketId(port.0), Actions::from(actions))
-    };
-    ports.into_iter().flatten().map(bucket).collect()
-}
-
-fn remote(
-    switch: &SwitchFact,
-    node: &NodeFact,
-    nodes: &BTreeMap<NodeNumber, NodeFact>,
-    members: &BTreeMap<NodeNumber, BTreeSet<PortKey>>,
-) -> Buckets {
-    let others = members.keys().filter(|other| **other != node.number);
-    let bucket = |other: &NodeNumber| {
-        let path = switch.path(node, nodes.get(other)?)?;
-        Some((BucketId::node(*other), Actions::from(output::into_tunnel(switch.key, path.encap, path.destination))))
-    };
-    others.filter_map(bucket).collect()
+/// The copies for another node. Its number is the bucket's id.
+pub(super) fn remote(out: &mut Builder, switch: &SwitchFact, node: NodeNumber, encap: Encap, end: IpAddr) {
+    let actions = output::into_tunnel(switch.key, encap, end);
+    let learning = switch.learners.contains_key(&node).then_some(GroupKind::RemoteLearning);
+    for kind in [GroupKind::RemoteAll].into_iter().chain(learning) {
+        out.bucket(kind.id(switch.key), BucketId::node(node), actions);
+    }
 }

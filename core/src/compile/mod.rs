@@ -13,9 +13,12 @@ mod engine;
 mod facts;
 mod fragment;
 mod groups;
+mod spread;
 mod stages;
+mod touched;
 
-pub use engine::{Deltas, Engine};
+pub use engine::{Engine, Work};
 pub use fragment::{FragmentKey, Part};
 pub use groups::GroupKind;
+pub use spread::Difference;
 pub use stages::tunnel_port;

@@ -1,0 +1,75 @@
+//! Which fragments read a fact: what must be looked at again when the fact changes. Asked about the old facts and about
+//! the new ones, since either may name fragments that the other does not. Start at [`Touched`].
+
+use super::facts::{PortFact, SwitchFact};
+use super::fragment::{FragmentKey, Part};
+use crate::ids::{NodeNumber, TunnelKey};
+use crate::nib::Encap;
+use std::collections::BTreeSet;
+
+/// What an update may touch.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    pub fragments: BTreeSet<FragmentKey>,
+    /// Nodes that may come to hold fragments of a datapath that stay as they are, or cease to: they join it or leave it,
+    /// or their tunnels end elsewhere.
+    pub relations: BTreeSet<(TunnelKey, NodeNumber)>,
+}
+
+impl Touched {
+    pub fn part(&mut self, datapath: TunnelKey, part: Part) {
+        self.fragments.insert(FragmentKey { datapath, part });
+    }
+
+    /// What reads a port's own fact.
+    pub fn port(&mut self, datapath: TunnelKey, port: &PortFact) {
+        self.part(datapath, Part::Binding(port.key));
+        for mac in port.macs() {
+            self.part(datapath, Part::Mac(mac));
+        }
+        for (address, _) in port.hosts() {
+            self.part(datapath, Part::Host(address));
+        }
+        for encap in Encap::ALL {
+            self.part(datapath, Part::Remote(port.key, encap));
+        }
+    }
+
+    /// What reads where learning ports of a switch are: `node` has one more, or one less.
+    pub fn learner(&mut self, datapath: TunnelKey, node: NodeNumber) {
+        self.part(datapath, Part::Datapath);
+        self.peer(datapath, node);
+    }
+
+    /// What reads where `node`'s tunnels of a switch end, or whether it is present there.
+    pub fn presence(&mut self, switch: &SwitchFact, node: NodeNumber) {
+        self.relations.insert((switch.key, node));
+        self.peer(switch.key, node);
+        for port in switch.presence.get(&node).into_iter().flatten() {
+            for encap in Encap::ALL {
+                self.part(switch.key, Part::Remote(*port, encap));
+            }
+        }
+    }
+
+    /// What reads the configuration of a switch that becomes `new`, or goes.
+    pub fn switch(&mut self, old: &SwitchFact, new: Option<&SwitchFact>) {
+        let paths_stay =
+            new.is_some_and(|new| new.transports == old.transports && new.any_transport == old.any_transport);
+        if !paths_stay {
+            old.presence.keys().for_each(|node| self.presence(old, *node));
+        }
+        if new.is_none_or(|new| new.isolated != old.isolated) {
+            old.by_host.keys().for_each(|address| self.part(old.key, Part::Host(*address)));
+        }
+        if new.is_none() {
+            old.ports.values().for_each(|port| self.port(old.key, port));
+        }
+    }
+
+    fn peer(&mut self, datapath: TunnelKey, node: NodeNumber) {
+        for encap in Encap::ALL {
+            self.part(datapath, Part::Peer(node, encap));
+        }
+    }
+}
