@@ -1,11 +1,14 @@
 //! What a transport node has yet to be told: from the core to the driver of its OpenFlow connection.
 //!
 //! Changes that come faster than a switch takes them merge into one, so a slow switch delays nobody and costs no more
-//! than its own table. Start at [`Feed`].
+//! than its own table. A switch that keeps up has what all others have: the same difference, in the same bytes, made
+//! once. Start at [`Feed`].
 
+use crate::openflow::error::TooLong;
+use crate::openflow::script::{Script, steps};
 use selvedge_core::ids::Revision;
 use selvedge_core::reconcile::Delta;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::Notify;
 
 /// The changes that one node has yet to be told. Clones are ends of the same feed.
@@ -15,27 +18,63 @@ pub struct Feed {
     ready: Arc<Notify>,
 }
 
+/// A difference between flow tables, for all nodes that it is for.
+#[derive(Debug, Default)]
+pub struct Parcel {
+    delta: Delta,
+    /// Its bytes, as soon as somebody wants them.
+    scripts: OnceLock<Result<Arc<[Script]>, TooLong>>,
+}
+
+impl Parcel {
+    /// A parcel, of which no bytes are made yet.
+    pub fn new(delta: Delta) -> Parcel {
+        Parcel { delta, scripts: OnceLock::new() }
+    }
+
+    /// The bundles that carry it out.
+    ///
+    /// # Errors
+    /// If a change is longer than messages can be.
+    pub fn scripts(&self) -> Result<Arc<[Script]>, TooLong> {
+        self.scripts.get_or_init(|| Script::of(steps(&self.delta)).map(Arc::from)).clone()
+    }
+
+    /// This, and then another.
+    fn and(self: Arc<Parcel>, later: &Parcel) -> Parcel {
+        let mut delta = match Arc::try_unwrap(self) {
+            Ok(own) => own.delta,
+            Err(shared) => shared.delta.clone(),
+        };
+        delta.merge(later.delta.clone());
+        Parcel::new(delta)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Pending {
-    delta: Delta,
+    parcel: Option<Arc<Parcel>>,
     up_to: Revision,
     ended: bool,
 }
 
 /// What comes out of a feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Fed {
     /// Tell the node this; it holds the revision then.
-    Change(Delta, Revision),
+    Change(Arc<Parcel>, Revision),
     /// The node is another's, or gone: stop.
     Ended,
 }
 
 impl Feed {
     /// Adds a change, made by a revision.
-    pub(super) fn push(&self, delta: Delta, revision: Revision) {
+    pub(super) fn push(&self, parcel: &Arc<Parcel>, revision: Revision) {
         let mut pending = self.lock();
-        pending.delta.merge(delta);
+        pending.parcel = Some(match pending.parcel.take() {
+            Some(earlier) => Arc::new(earlier.and(parcel)),
+            None => parcel.clone(),
+        });
         pending.up_to = revision;
         drop(pending);
         self.ready.notify_one();
@@ -43,7 +82,7 @@ impl Feed {
 
     /// Forgets what is pending: the reader is about to be told everything.
     pub(super) fn clear(&self) {
-        self.lock().delta = Delta::default();
+        self.lock().parcel = None;
     }
 
     /// Ends the feed: its reader is no longer the one that writes to the node.
@@ -64,10 +103,9 @@ impl Feed {
 
     fn take(&self) -> Option<Fed> {
         let mut pending = self.lock();
-        match (pending.ended, pending.delta.is_empty()) {
-            (true, _) => Some(Fed::Ended),
-            (false, true) => None,
-            (false, false) => Some(Fed::Change(std::mem::take(&mut pending.delta), pending.up_to)),
+        match pending.ended {
+            true => Some(Fed::Ended),
+            false => pending.parcel.take().map(|parcel| Fed::Change(parcel, pending.up_to)),
         }
     }
 

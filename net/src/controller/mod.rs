@@ -15,7 +15,7 @@ mod nodes;
 mod progress;
 mod run;
 
-pub use feed::{Fed, Feed};
+pub use feed::{Fed, Feed, Parcel};
 pub use gossip::{Gossip, Heard, Word};
 pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
 pub use link::{Link, Protocol};
@@ -24,11 +24,12 @@ pub use progress::Progress;
 pub use run::{CoreError, Started, start};
 
 use gossip::Changes;
-use selvedge_core::compile::Engine;
+use selvedge_core::compile::{Difference, Engine};
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{MemberId, NodeNumber, Revision};
 use selvedge_core::nib::{Change, Command, Nib, Refusal};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Everything the controller knows, at one revision.
@@ -116,13 +117,16 @@ impl State {
             return Ok(revision);
         }
         changes.iter().for_each(|change| self.tell_drivers(*change));
-        for (number, delta) in self.engine.update(&self.nib, &changes) {
-            if let Some(uuid) = self.nib.node_of_number(number) {
-                let node = self.nodes.entry(uuid).or_default();
-                node.progress.get_or_insert_default().concerned(revision);
-            }
-            if let Some(feed) = self.feeds.get(&number) {
-                feed.push(delta, revision);
+        for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
+            let parcel = Arc::new(Parcel::new(delta));
+            for number in nodes {
+                if let Some(uuid) = self.nib.node_of_number(number) {
+                    let node = self.nodes.entry(uuid).or_default();
+                    node.progress.get_or_insert_default().concerned(revision);
+                }
+                if let Some(feed) = self.feeds.get(&number) {
+                    feed.push(&parcel, revision);
+                }
             }
         }
         Ok(revision)

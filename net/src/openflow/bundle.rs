@@ -5,21 +5,21 @@
 //! the bundle is discarded.
 //!
 //! Open vSwitch forgets a bundle about which nothing is said for a while (`bundle-idle-timeout`, 10 s).
-//! Section 6.9. Start at [`BundleRun::start`].
+//! Section 6.9. Start at [`BundleRun::start`]; the messages are those of a [`Script`].
 
 use super::error::ErrorCode;
-use super::message::{Body, BundleAdd, BundleControl, BundleFlags, BundleId, BundleStep, Message, Mod, Xid};
-use std::collections::BTreeMap;
+use super::message::{Body, BundleControl, BundleFlags, BundleId, BundleStep, Message, Xid};
+use super::script::Script;
 use std::fmt;
 
 /// A bundle on its way.
 #[derive(Clone, Debug)]
 pub struct BundleRun {
     bundle: BundleId,
-    /// The number of each change.
-    changes: BTreeMap<Xid, usize>,
-    /// Of the opening.
+    /// Of the opening; the changes and the closing follow.
     open: Xid,
+    /// Of the closing.
+    close: Xid,
     /// What the switch is to answer next; nothing when there is an outcome.
     awaited: Option<Awaited>,
     failure: Option<Failure>,
@@ -60,37 +60,12 @@ impl fmt::Display for Failure {
 }
 
 impl BundleRun {
-    /// Sends a whole bundle, up to its closing. `send` queues a message and returns its xid, as
-    /// [`Session::send`](super::session::Session::send) does.
-    ///
-    /// # Errors
-    /// The first of `send`. The switch is told to forget what it has, if it can be told.
-    pub fn start<E>(
-        bundle: BundleId,
-        changes: impl IntoIterator<Item = Mod>,
-        mut send: impl FnMut(Body) -> Result<Xid, E>,
-    ) -> Result<BundleRun, E> {
-        let open = send(control(bundle, BundleStep::OpenRequest))?;
-        let run = BundleRun::fill(bundle, open, changes, &mut send);
-        if run.is_err() {
-            // The first error is the one that counts, and most likely the cause of this one.
-            let _ = send(control(bundle, BundleStep::DiscardRequest));
-        }
-        run
-    }
-
-    fn fill<E>(
-        bundle: BundleId,
-        open: Xid,
-        changes: impl IntoIterator<Item = Mod>,
-        mut send: impl FnMut(Body) -> Result<Xid, E>,
-    ) -> Result<BundleRun, E> {
-        let mut add = |change| send(Body::BundleAdd(BundleAdd { bundle, flags: BundleFlags::ATOMIC_ORDERED, change }));
-        let numbered = changes.into_iter().enumerate();
-        let changes = numbered.map(|(index, change)| Ok((add(change)?, index))).collect::<Result<_, _>>()?;
-        let close = send(control(bundle, BundleStep::CloseRequest))?;
+    /// A bundle that was sent up to its closing, with xids from `first` on; see
+    /// [`Session::send_script`](super::session::Session::send_script).
+    pub fn start(bundle: BundleId, script: &Script, first: Xid) -> BundleRun {
+        let close = Xid(first.0 + script.messages() - 1);
         let awaited = Some(Awaited { xid: close, step: BundleStep::CloseReply });
-        Ok(BundleRun { bundle, changes, open, awaited, failure: None })
+        BundleRun { bundle, open: first, close, awaited, failure: None }
     }
 
     /// Takes a message from the switch; those that are not about this bundle are passed over.
@@ -113,11 +88,9 @@ impl BundleRun {
                 self.note(None, error.code);
                 self.refused(awaited.step, send)
             }
-            Body::Error(error) => {
-                let index = self.changes.get(&message.xid).copied();
-                if index.is_some() || message.xid == self.open {
-                    self.note(index, error.code);
-                }
+            Body::Error(error) if (self.open..self.close).contains(&message.xid) => {
+                let index = (message.xid.0 - self.open.0).checked_sub(1);
+                self.note(index.map(|index| index as usize), error.code);
                 Ok(None)
             }
             _ => Ok(None),
@@ -176,6 +149,6 @@ impl BundleRun {
     }
 }
 
-fn control(bundle: BundleId, step: BundleStep) -> Body {
+pub(super) fn control(bundle: BundleId, step: BundleStep) -> Body {
     Body::BundleControl(BundleControl { bundle, step, flags: BundleFlags::ATOMIC_ORDERED })
 }

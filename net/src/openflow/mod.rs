@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`session`] | one controller-side connection: hello, features, keepalive |
 //! | [`bundle`] | one atomic change: opened, filled, closed, committed or discarded |
-//! | [`steps`] | a difference of flow tables as the modifications that carry it out |
+//! | [`script`] | a difference of flow tables as bundles, encoded once for all switches |
 //! | [`codec`] | [`Message`](message::Message) to bytes and back, framing |
 //! | [`message`], [`multipart`], [`flows`], [`groups`], [`ports`] | what messages contain |
 //! | [`oxm`], `actions` | matches and instructions, the model of `selvedge_core::flow` in bytes |
@@ -31,8 +31,8 @@ pub mod message;
 pub mod multipart;
 pub mod oxm;
 pub mod ports;
+pub mod script;
 pub mod session;
-pub mod steps;
 mod wire;
 
 use message::Hello;

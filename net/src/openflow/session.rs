@@ -11,7 +11,8 @@
 use super::Version;
 use super::codec::{Decoder, encode};
 use super::error::{Error, ErrorCode, TooLong};
-use super::message::{AsyncConfig, Body, ErrorMessage, Features, Hello, Message, Xid};
+use super::message::{AsyncConfig, Body, BundleId, ErrorMessage, Features, Hello, Message, Xid};
+use super::script::Script;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -184,6 +185,19 @@ impl Session {
         Ok(self.queue(body)?)
     }
 
+    /// Queues a bundle up to its closing; returns the xid of the first message. Those of the others follow it.
+    ///
+    /// # Errors
+    /// If the session is not up.
+    pub fn send_script(&mut self, bundle: BundleId, script: &Script) -> Result<Xid, SendError> {
+        if !self.is_up() {
+            return Err(SendError::NotUp);
+        }
+        let first = self.allocate_xids(script.messages());
+        script.put(bundle, first, &mut self.output);
+        Ok(first)
+    }
+
     /// Whether requests may be sent.
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Up { .. })
@@ -218,15 +232,16 @@ impl Session {
         self.output.len() - self.done
     }
 
-    fn allocate_xid(&mut self) -> Xid {
-        let xid = Xid(self.next_xid);
+    /// The first of so many in a row.
+    fn allocate_xids(&mut self, count: u32) -> Xid {
         // Zero is what switches use for messages that answer nothing.
-        self.next_xid = self.next_xid.checked_add(1).unwrap_or(1);
-        xid
+        let first = if self.next_xid.checked_add(count).is_some() { self.next_xid } else { 1 };
+        self.next_xid = first + count;
+        Xid(first)
     }
 
     fn queue(&mut self, body: Body) -> Result<Xid, TooLong> {
-        let xid = self.allocate_xid();
+        let xid = self.allocate_xids(1);
         encode(&Message { xid, body }, &mut self.output)?;
         Ok(xid)
     }

@@ -10,15 +10,13 @@ use crate::openflow::flows::{DumpedBody, FlowMod};
 use crate::openflow::groups::{DumpedBuckets, GroupMod};
 use crate::openflow::message::{Body, BundleId, Message, Mod, Role, RoleRequest, Xid};
 use crate::openflow::multipart::{FlowUpdate, Reply, Request};
+use crate::openflow::script::{Script, steps};
 use crate::openflow::session::{SendError, Session};
-use crate::openflow::steps::steps;
 use selvedge_core::flow::FlowTable;
 use selvedge_core::ids::{Epoch, Revision};
 use selvedge_core::reconcile::{Delta, diff};
 use std::sync::Arc;
 
-/// Most changes in one bundle: Open vSwitch holds a bundle in memory until it is committed.
-const BUNDLE_MAX: usize = 20_000;
 /// Names our flow monitor.
 const MONITOR: u32 = 1;
 
@@ -55,19 +53,11 @@ struct Dump {
 #[derive(Debug)]
 struct Changing {
     run: BundleRun,
-    /// The bundles after this one.
-    rest: Vec<Vec<Mod>>,
-    /// How much the bundle on its way holds.
-    size: Size,
+    /// The bundles, and which of them is on its way.
+    scripts: Arc<[Script]>,
+    place: usize,
     /// What the switch holds when all is done.
     up_to: Revision,
-}
-
-/// How much a bundle changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
-    pub flows: u64,
-    pub groups: u64,
 }
 
 /// What the driver should know, or do.
@@ -75,8 +65,8 @@ pub(super) struct Size {
 pub(super) enum Told {
     /// The switch told all it holds: call [`FlowSync::compare`] with what it should hold.
     Compare,
-    /// A bundle is done.
-    Done(Size),
+    /// A bundle is done, of so many changes.
+    Done { flows: usize, groups: usize },
     /// The switch holds this revision; call [`FlowSync::change`] when there is more.
     Holds(Revision),
     /// Somebody else changed the switch's flows, or it lost them; it is being asked again, or will be.
@@ -177,39 +167,37 @@ impl FlowSync {
         let difference = Difference::of(&delta, dump.foreign.len());
         let mut mods = dump.foreign;
         mods.extend(steps(&delta));
-        let told = self.send(session, mods, at)?;
+        let told = self.next(session, Script::of(mods)?.into(), 0, at)?;
         Ok((difference, told))
     }
 
     /// Sends a change.
-    pub fn change(&mut self, session: &mut Session, delta: &Delta, up_to: Revision) -> Result<Option<Told>, SendError> {
+    pub fn change(
+        &mut self,
+        session: &mut Session,
+        scripts: Arc<[Script]>,
+        up_to: Revision,
+    ) -> Result<Option<Told>, SendError> {
         assert!(self.in_step(), "a change is sent when the one before is done");
-        self.send(session, steps(delta), up_to)
+        self.next(session, scripts, 0, up_to)
     }
 
-    fn send(&mut self, session: &mut Session, mods: Vec<Mod>, up_to: Revision) -> Result<Option<Told>, SendError> {
-        let mut bundles: Vec<Vec<Mod>> = mods.chunks(BUNDLE_MAX).map(<[Mod]>::to_vec).collect();
-        bundles.reverse();
-        self.next(session, bundles, up_to)
-    }
-
-    /// Sends the next of several bundles, the last of the list first.
+    /// Sends one of several bundles, if there is one at `place`.
     fn next(
         &mut self,
         session: &mut Session,
-        mut rest: Vec<Vec<Mod>>,
+        scripts: Arc<[Script]>,
+        place: usize,
         up_to: Revision,
     ) -> Result<Option<Told>, SendError> {
-        let Some(bundle) = rest.pop() else {
+        let Some(script) = scripts.get(place) else {
             self.phase = Phase::InStep;
             return Ok(Some(Told::Holds(up_to)));
         };
-        let flows = bundle.iter().filter(|step| matches!(step, Mod::Flow(_))).count() as u64;
-        let size = Size { flows, groups: bundle.len() as u64 - flows };
-        let id = BundleId(self.next_bundle);
+        let bundle = BundleId(self.next_bundle);
         self.next_bundle = self.next_bundle.wrapping_add(1);
-        let run = BundleRun::start(id, bundle, |body| session.send(body))?;
-        self.phase = Phase::Changing(Changing { run, rest, size, up_to });
+        let run = BundleRun::start(bundle, script, session.send_script(bundle, script)?);
+        self.phase = Phase::Changing(Changing { run, scripts, place, up_to });
         Ok(None)
     }
 
@@ -217,7 +205,10 @@ impl FlowSync {
         let Phase::Changing(changing) = &mut self.phase else { return Ok(None) };
         match changing.run.handle(message, |body| session.send(body))? {
             None => Ok(None),
-            Some(Outcome::Committed) => Ok(Some(Told::Done(changing.size))),
+            Some(Outcome::Committed) => {
+                let Script { flows, groups, .. } = changing.scripts[changing.place];
+                Ok(Some(Told::Done { flows, groups }))
+            }
             Some(Outcome::Failed(failure)) => {
                 self.phase = Phase::Refusing;
                 Ok(Some(Told::Refused(format!("the switch refused a change of its flows: {failure}"))))
@@ -228,7 +219,7 @@ impl FlowSync {
     /// Goes on after a bundle was done.
     pub fn go_on(&mut self, session: &mut Session) -> Result<Option<Told>, SendError> {
         match std::mem::replace(&mut self.phase, Phase::InStep) {
-            Phase::Changing(Changing { rest, up_to, .. }) => self.next(session, rest, up_to),
+            Phase::Changing(Changing { scripts, place, up_to, .. }) => self.next(session, scripts, place + 1, up_to),
             other => {
                 self.phase = other;
                 Ok(None)
@@ -417,7 +408,7 @@ mod tests {
             assert!(self.tell(sync, close, control(BundleStep::CloseReply)).is_none());
             let commit = Wire::asked(&self.hear(), |body| step(body, BundleStep::CommitRequest));
             let told = self.tell(sync, commit, control(BundleStep::CommitReply));
-            assert!(matches!(told, Some(Told::Done(_))), "{told:?}");
+            assert!(matches!(told, Some(Told::Done { .. })), "{told:?}");
             heard
         }
     }

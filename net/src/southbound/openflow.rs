@@ -215,9 +215,10 @@ impl Driver {
     fn fed<R: Runtime>(&mut self, fed: Fed) -> Result<(), Ended> {
         match fed {
             Fed::Ended => Err("another connection of the node has its flows".to_string()),
-            Fed::Change(delta, up_to) => {
+            Fed::Change(parcel, up_to) => {
                 let Stage::Flows { sync, .. } = &mut self.stage else { return Ok(()) };
-                let told = sync.change(&mut self.session, &delta, up_to).map_err(not_sent)?;
+                let scripts = parcel.scripts().map_err(|error| not_sent(error.into()))?;
+                let told = sync.change(&mut self.session, scripts, up_to).map_err(not_sent)?;
                 self.told::<R>(told)
             }
         }
@@ -248,12 +249,12 @@ impl Driver {
                         tracing::info!(node = %self.node, %difference, revision = at.0, "flows compared");
                     }
                 }
-                Told::Done(size) => {
+                Told::Done { flows, groups } => {
                     self.refusals = Refusals::default();
                     self.handle.node(self.node, |state| {
                         state.own.counters.bundles += 1;
-                        state.own.counters.flow_mods += size.flows;
-                        state.own.counters.group_mods += size.groups;
+                        state.own.counters.flow_mods += flows as u64;
+                        state.own.counters.group_mods += groups as u64;
                     });
                     told = sync.go_on(&mut self.session).map_err(not_sent)?;
                 }

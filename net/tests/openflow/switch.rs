@@ -17,6 +17,7 @@ use selvedge_net::openflow::message::{
 use selvedge_net::openflow::multipart::{Reply, Request};
 use selvedge_net::openflow::oxm::WireMatch;
 use selvedge_net::openflow::ports::{CONTROLLER, PortChange};
+use selvedge_net::openflow::script::Script;
 use selvedge_net::openflow::session::{Config, Event, Session};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -94,8 +95,9 @@ impl Controller {
     }
 
     fn commit(&mut self, changes: impl IntoIterator<Item = Mod>) -> Outcome {
-        let mut run =
-            BundleRun::start(BundleId(1), changes, |body| self.session.send(body)).expect("the session is up");
+        let script = Script::of(changes).expect("short changes").remove(0);
+        let first = self.session.send_script(BundleId(1), &script).expect("the session is up");
+        let mut run = BundleRun::start(BundleId(1), &script, first);
         loop {
             let message = self.next_message();
             if let Some(outcome) = run.handle(&message, |body| self.session.send(body)).expect("the session is up") {

@@ -2,17 +2,14 @@
 //! bytes of all messages are there. Start at [`Network::carry_out`].
 
 use super::topology::{Port, Topology};
-use selvedge_core::compile::Engine;
+use selvedge_core::compile::{Difference, Engine};
 use selvedge_core::ids::OfPort;
 use selvedge_core::nib::{
     AddressPair, Attachment, Command, Kind, LogicalPort, LogicalSwitch, Nib, Object, ObservedVif, TransportNode,
     TransportZone,
 };
-use selvedge_net::openflow::bundle::BundleRun;
-use selvedge_net::openflow::codec::encode;
-use selvedge_net::openflow::error::TooLong;
-use selvedge_net::openflow::message::{Body, BundleId, Message, Xid};
-use selvedge_net::openflow::steps::steps;
+use selvedge_net::openflow::message::{BundleId, Xid};
+use selvedge_net::openflow::script::{Script, steps};
 use serde_json::json;
 use std::error::Error;
 use uuid::Uuid;
@@ -105,18 +102,17 @@ impl Network {
         let mut cost = Cost::default();
         for command in commands {
             let changes = self.nib.apply(command)?;
-            for delta in self.engine.update(&self.nib, &changes).values() {
-                let steps = steps(delta);
-                cost.bundles += 1;
-                cost.steps += steps.len();
-                self.out.clear();
-                let out = &mut self.out;
-                let send = |body: Body| -> Result<Xid, TooLong> {
-                    encode(&Message { xid: Xid(1), body }, out)?;
-                    Ok(Xid(1))
-                };
-                BundleRun::start(BundleId(1), steps, send).map_err(|error| error.to_string())?;
-                cost.bytes += self.out.len();
+            for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
+                let scripts = Script::of(steps(&delta))?;
+                for script in &scripts {
+                    for _ in &nodes {
+                        self.out.clear();
+                        script.put(BundleId(1), Xid(1), &mut self.out);
+                    }
+                    cost.bundles += nodes.len();
+                    cost.steps += nodes.len() * (script.flows + script.groups);
+                    cost.bytes += nodes.len() * script.size();
+                }
             }
         }
         Ok(cost)
