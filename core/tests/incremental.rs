@@ -265,3 +265,21 @@ proptest! {
         prop_assert!(world.nib.revision() >= Revision(u64::from(ZONES)));
     }
 }
+
+#[test]
+fn nodes_to_which_the_same_happens_are_told_together() {
+    let mut world = World::new();
+    world.edit(&Edit::PutSwitch { switch: 0, isolated: false, transports: vec![(0, 0)] });
+    let number = |node| world.nib.nodes()[&id(2, node)].number;
+    let (home, others) = (number(0), vec![number(2), number(3)]);
+    let before = world.engine.work();
+    // Port 0 is on node 0; the other ports of its switch are on nodes 2 and 3.
+    let edit = Edit::PutPort { port: 0, up: true, pairs: vec![(3, 5)], learning: false };
+    let changes = world.nib.apply(&edit.command(&world.nib)).expect("a lawful change");
+    let mut told: Vec<_> = world.engine.update(&world.nib, &changes).into_iter().map(|one| one.nodes).collect();
+    told.sort();
+    assert_eq!(told, [vec![home], others]);
+    let after = world.engine.work();
+    assert_eq!((after.differences - before.differences, after.told - before.told), (2, 3));
+    assert!(after.changed - before.changed <= after.computed - before.computed);
+}

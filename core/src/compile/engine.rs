@@ -1,9 +1,8 @@
 //! Keeps the fragments in step with the NIB.
 //!
-//! A change goes through four steps: name the fragments that it may touch (from the old and the new facts); note who
-//! holds them; change the facts and compute those fragments again; give each node that held, or now holds, one of them
-//! the difference. Nodes whose *relation* to a datapath changed (they joined or left it, or their tunnels did) are also
-//! compared on the fragments that did not change.
+//! The page that explains all of it is [`super`]. In short: name the fragments that a change may [touch](super::touched),
+//! from the old and the new facts; note who holds them; change the facts and compute those fragments again;
+//! [spread](super::spread) the differences.
 //!
 //! Start at [`Engine::update`].
 
@@ -249,10 +248,11 @@ impl Engine {
         }
     }
 
-    /// Nodes that are about to have their first port of a switch, or to lose their last.
+    /// Nodes that are about to have their first port of a switch that stays, or to lose their last.
     fn joining_or_leaving(&self, new: &NewFacts) -> Vec<(TunnelKey, NodeNumber)> {
         let mut balance: BTreeMap<(TunnelKey, NodeNumber), (usize, usize)> = BTreeMap::new();
-        for ((datapath, key), fact) in &new.ports {
+        let stays = |datapath: &TunnelKey| new.switches.get(datapath).is_none_or(Option::is_some);
+        for ((datapath, key), fact) in new.ports.iter().filter(|((datapath, _), _)| stays(datapath)) {
             if let Some(old) = self.port((*datapath, *key)) {
                 balance.entry((*datapath, old.place.node)).or_default().0 += 1;
             }

@@ -54,16 +54,16 @@ impl Touched {
 
     /// What reads the configuration of a switch that becomes `new`, or goes.
     pub fn switch(&mut self, old: &SwitchFact, new: Option<&SwitchFact>) {
-        let paths_stay =
-            new.is_some_and(|new| new.transports == old.transports && new.any_transport == old.any_transport);
-        if !paths_stay {
+        let Some(new) = new else {
+            // All its fragments are touched then, so there is none that stays and is left by anybody.
+            old.ports.values().for_each(|port| self.port(old.key, port));
+            return old.presence.keys().for_each(|node| self.peer(old.key, *node));
+        };
+        if (&new.transports, new.any_transport) != (&old.transports, old.any_transport) {
             old.presence.keys().for_each(|node| self.presence(old, *node));
         }
-        if new.is_none_or(|new| new.isolated != old.isolated) {
+        if new.isolated != old.isolated {
             old.by_host.keys().for_each(|address| self.part(old.key, Part::Host(*address)));
-        }
-        if new.is_none() {
-            old.ports.values().for_each(|port| self.port(old.key, port));
         }
     }
 

@@ -1,8 +1,9 @@
-//! `cargo scale`: what it costs to compute flows at the size of large clouds. No switches and no sockets: the NIB, the engine,
-//! and the bytes of all messages. Start at [`measure`].
+//! `cargo scale`: what it costs to compute flows at the size of large clouds, and how that grows. No switches and no sockets:
+//! the NIB, the engine, and the bytes of all messages. Start at [`measure`].
 
 #![allow(clippy::disallowed_methods, reason = "it measures the real clock")]
 
+mod growth;
 mod network;
 mod topology;
 
@@ -35,6 +36,9 @@ struct Options {
     /// Each kind of change is made at least so often
     #[arg(long, default_value_t = NonZeroUsize::new(1_000).expect("it is not"))]
     changes: NonZeroUsize,
+    /// Measure how the cost of one port grows with the network instead
+    #[arg(long, conflicts_with_all = ["topology", "size"])]
+    growth: bool,
     /// For programs
     #[arg(long)]
     json: bool,
@@ -48,6 +52,8 @@ struct Row {
     p50_us: f64,
     p99_us: f64,
     max_us: f64,
+    /// Fragments computed again, for each change.
+    fragments: f64,
     /// Bundles, one for each transport node that was told something, for each change.
     bundles: f64,
     /// Flow and group modifications, for each change.
@@ -79,6 +85,7 @@ struct Report {
 #[derive(Default)]
 struct Tally {
     took: Vec<Duration>,
+    fragments: u64,
     bundles: usize,
     steps: usize,
     bytes: usize,
@@ -87,8 +94,9 @@ struct Tally {
 impl Tally {
     fn make(&mut self, network: &mut Network, commands: &[Command]) -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
-        let Cost { bundles, steps, bytes } = network.carry_out(commands)?;
+        let Cost { bundles, steps, bytes, fragments } = network.carry_out(commands)?;
         self.took.push(began.elapsed());
+        self.fragments += fragments;
         self.bundles += bundles;
         self.steps += steps;
         self.bytes += bytes;
@@ -106,6 +114,7 @@ impl Tally {
             p50_us: at(0.5),
             p99_us: at(0.99),
             max_us: at(1.0),
+            fragments: each(self.fragments as usize),
             bundles: each(self.bundles),
             modifications: each(self.steps),
             bytes: each(self.bytes),
@@ -126,6 +135,9 @@ fn main() -> ExitCode {
 }
 
 fn go(options: &Options) -> Result<(), Box<dyn Error>> {
+    if options.growth {
+        return growth::measure(options.seed, options.changes.get(), options.json);
+    }
     let topology = match &options.topology {
         Some(path) => Topology::read(path)?,
         None => Topology::of_size(options.size, options.seed),
@@ -216,13 +228,13 @@ fn nodes(network: &mut Network, topology: &Topology, changes: usize) -> Result<[
     Ok([off.row("node off"), on.row("node on")])
 }
 
-/// Logical switches go, with all their ports; nothing brings them back.
-fn switches(network: &mut Network, topology: &Topology, changes: usize) -> Result<[Row; 1], Box<dyn Error>> {
+/// Logical switches go, with all their ports; nothing brings them back, so half of them stay.
+fn switches(network: &mut Network, topology: &Topology, changes: usize) -> Result<Option<Row>, Box<dyn Error>> {
     let mut deleted = Tally::default();
     for place in 0..changes.min(topology.switches / 2) {
         deleted.make(network, &[Command::Delete { kind: Kind::LogicalSwitch, uuid: switch(place) }])?;
     }
-    Ok([deleted.row("switch deleted")])
+    Ok((topology.switches > 1).then(|| deleted.row("switch deleted")))
 }
 
 /// Peak of the memory that is resident, in MiB, where the kernel says (proc(5), `VmHWM`).
@@ -243,17 +255,18 @@ fn print(report: &Report) {
     println!("  {} flows in {} fragments", report.flows, report.fragments);
     println!();
     println!(
-        "{:<21} {:>6} {:>10} {:>10} {:>10} {:>7} {:>7} {:>9} {:>11}",
-        "one change", "times", "p50 us", "p99 us", "max us", "bundles", "mods", "bytes", "us each"
+        "{:<21} {:>6} {:>10} {:>10} {:>10} {:>9} {:>7} {:>7} {:>9} {:>11}",
+        "one change", "times", "p50 us", "p99 us", "max us", "fragments", "bundles", "mods", "bytes", "us each"
     );
     for row in &report.changes {
         println!(
-            "{:<21} {:>6} {:>10.1} {:>10.1} {:>10.1} {:>7.1} {:>7.1} {:>9.0} {:>11.1}",
+            "{:<21} {:>6} {:>10.1} {:>10.1} {:>10.1} {:>9.1} {:>7.1} {:>7.1} {:>9.0} {:>11.1}",
             row.change,
             row.times,
             row.p50_us,
             row.p99_us,
             row.max_us,
+            row.fragments,
             row.bundles,
             row.modifications,
             row.bytes,

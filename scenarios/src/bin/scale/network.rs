@@ -25,6 +25,8 @@ pub struct Cost {
     pub steps: usize,
     /// Bytes of all messages.
     pub bytes: usize,
+    /// Fragments that were computed again.
+    pub fragments: u64,
 }
 
 /// A network, and the flows that follow from it.
@@ -100,6 +102,7 @@ impl Network {
     /// If the change is refused.
     pub fn carry_out(&mut self, commands: &[Command]) -> Outcome<Cost> {
         let mut cost = Cost::default();
+        let before = self.engine.work().computed;
         for command in commands {
             let changes = self.nib.apply(command)?;
             for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
@@ -115,6 +118,7 @@ impl Network {
                 }
             }
         }
+        cost.fragments = self.engine.work().computed - before;
         Ok(cost)
     }
 

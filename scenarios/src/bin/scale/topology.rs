@@ -94,6 +94,8 @@ pub enum Size {
     Medium,
     /// 3,000, 7,000, 63,000: the size at which NVP's authors measured it (NSDI 2014).
     Large,
+    /// 3,000, 1, 10,000: one switch that is everywhere.
+    Wide,
 }
 
 impl Topology {
@@ -143,14 +145,21 @@ impl Topology {
         })
     }
 
-    /// Makes one up: ports are dealt evenly to transport nodes, in random order.
+    /// Makes one up of a size.
     pub fn of_size(size: Size, seed: u64) -> Topology {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (name, nodes, sizes) = match size {
             Size::Small => ("small", 10, vec![10; 10]),
             Size::Medium => ("medium", 100, vec![10; 200]),
             Size::Large => ("large", 3_000, varied_sizes(&mut rng, 7_000, 63_000)),
+            Size::Wide => ("wide", 3_000, vec![10_000]),
         };
+        Topology::make_up(name.to_string(), nodes, &sizes, &mut rng)
+    }
+
+    /// Makes one up with so many transport nodes, and switches of so many ports: they are dealt evenly to the nodes, in
+    /// random order.
+    pub fn make_up(name: String, nodes: usize, sizes: &[usize], rng: &mut ChaCha8Rng) -> Topology {
         let mut next_host = vec![10; sizes.len()];
         let mut count = 0_u32;
         let mut port = |switch: usize, node: usize| {
@@ -163,12 +172,12 @@ impl Topology {
         };
         let mut homes: Vec<usize> =
             sizes.iter().enumerate().flat_map(|(switch, size)| std::iter::repeat_n(switch, *size)).collect();
-        homes.shuffle(&mut rng);
+        homes.shuffle(rng);
         let ports = homes.iter().enumerate().map(|(turn, switch)| port(*switch, turn % nodes)).collect();
         let churn = (0..CHURN).map(|_| port(rng.random_range(0..sizes.len()), rng.random_range(0..nodes))).collect();
         let end = |node: usize| IpAddr::V4(Ipv4Addr::from_bits(0xac10_0001 + node as u32));
         Topology {
-            name: name.to_string(),
+            name,
             nodes: (0..nodes).map(end).collect(),
             switches: sizes.len(),
             ports,
