@@ -1,6 +1,6 @@
 //! Names for the numbers in flows, for people: those of the NIB. Start at [`NibNames`].
 
-use crate::compile::{GroupKind, tunnel_port};
+use crate::compile::{GroupName, tunnel_port};
 use crate::flow::GroupId;
 use crate::flow::text::Names;
 use crate::ids::{OfPort, PortKey, TunnelKey};
@@ -62,8 +62,8 @@ impl Names for NibNames<'_> {
     }
 
     fn group(&self, group: GroupId) -> Option<String> {
-        let (kind, datapath) = GroupKind::of(group)?;
-        Some(format!("{}/{}", self.datapath(datapath)?, kind.name()))
+        let group = GroupName::of(group)?;
+        Some(format!("{}/{group}", self.datapath(group.datapath)?))
     }
 }
 

@@ -9,6 +9,7 @@ use selvedge_core::ids::{NodeNumber, OfPort, Revision};
 use selvedge_core::nib::*;
 use selvedge_core::reconcile::{Delta, Mod, diff, plan};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
@@ -213,7 +214,14 @@ impl World {
     }
 
     fn edit(&mut self, edit: &Edit) {
-        let Ok(changes) = self.nib.apply(&edit.command(&self.nib)) else { return };
+        if self.apply(&edit.command(&self.nib)) {
+            self.check(edit);
+        }
+    }
+
+    /// Whether it is lawful.
+    fn apply(&mut self, command: &Command) -> bool {
+        let Ok(changes) = self.nib.apply(command) else { return false };
         let mut told = BTreeSet::new();
         for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
             assert!(!delta.is_empty(), "nobody is told nothing");
@@ -223,10 +231,10 @@ impl World {
                 self.slow.entry(node).or_default().1.merge(delta.clone());
             }
         }
-        self.check(edit);
+        true
     }
 
-    fn check(&self, edit: &Edit) {
+    fn check(&self, edit: &impl Debug) {
         let full = Engine::from_nib(&self.nib);
         for node in self.nib.nodes().values().map(|record| record.number) {
             let want = full.desired(node);
@@ -283,4 +291,96 @@ fn nodes_to_which_the_same_happens_are_told_together() {
     assert_eq!((after.differences - before.differences, after.told - before.told), (2, 3));
     // Of the port's own flows, its old address, its two new ones and four ways to it, the ways stay as they are.
     assert_eq!((after.computed - before.computed, after.changed - before.changed), (8, 4));
+}
+
+/// A switch with a port on each of some nodes, named by number, that takes more and gives them up again.
+struct Crowd {
+    world: World,
+}
+
+impl Crowd {
+    const SWITCH: Uuid = Uuid::from_u128(3 << 64);
+
+    fn new() -> Crowd {
+        let mut crowd = Crowd { world: World::default() };
+        crowd.create(zone(0), Object::TransportZone(TransportZone::default()));
+        crowd.create(Crowd::SWITCH, Object::LogicalSwitch(LogicalSwitch::default()));
+        crowd
+    }
+
+    fn create(&mut self, uuid: Uuid, object: Object) {
+        assert!(self.world.apply(&Command::Create { uuid, object }));
+    }
+
+    fn id(space: u8, n: u16) -> Uuid {
+        Uuid::from_u128(u128::from(space) << 64 | u128::from(n))
+    }
+
+    fn node(&mut self, n: u16) {
+        let mut config = node_config(0, true, &[(0, 0)]);
+        let [high, low] = n.to_be_bytes();
+        config.transport_connectors[0].ip_address = IpAddr::V4(Ipv4Addr::new(172, 31, high, low));
+        self.create(Crowd::id(2, n), Object::TransportNode(config));
+    }
+
+    fn port(&mut self, n: u16, node: u16) {
+        let uuid = Crowd::id(4, n);
+        let object = Object::LogicalPort { switch: Crowd::SWITCH, config: port_config(true, &[], n.is_multiple_of(3)) };
+        self.create(uuid, object);
+        let attachment = Attachment::Vif { vif_uuid: format!("vif-{n}") };
+        assert!(self.world.apply(&Command::Attach { port: uuid, attachment }));
+        let observed = ObservedVif {
+            vif: format!("vif-{n}"),
+            interface: format!("tap{n}"),
+            ofport: OfPort(u32::from(n) + 1),
+            attached_mac: None,
+        };
+        let (present, gone) = (vec![observed], vec![]);
+        assert!(self.world.apply(&Command::Observe { node: Crowd::id(2, node), epoch: None, present, gone }));
+    }
+
+    fn delete(&mut self, n: u16) {
+        assert!(self.world.apply(&Command::Delete { kind: Kind::LogicalPort, uuid: Crowd::id(4, n) }));
+    }
+
+    /// The most members of a group that any node holds, and how many groups it has.
+    fn most(&self) -> (usize, usize) {
+        self.world.check(&"a crowd");
+        let sizes = self.world.prompt.values().map(|table| {
+            (table.groups.values().map(|buckets| buckets.len()).max().unwrap_or_default(), table.groups.len())
+        });
+        sizes.max().expect("there are nodes")
+    }
+}
+
+#[test]
+fn members_of_a_switch_on_many_nodes_are_spread_over_groups_and_come_back() {
+    let mut crowd = Crowd::new();
+    for n in 0..512 {
+        crowd.node(n);
+        crowd.port(n, n);
+    }
+    assert_eq!(crowd.most(), (511, 4), "the other nodes");
+    crowd.node(512);
+    crowd.port(512, 512);
+    // Both kinds of group for other nodes, and both for ports, of which there are 513 now.
+    assert_eq!(crowd.most(), (17, 128));
+    crowd.delete(7);
+    assert_eq!(crowd.most(), (511, 4));
+    crowd.world.let_the_slow_catch_up();
+}
+
+#[test]
+fn many_ports_on_one_node_are_spread_over_groups_and_come_back() {
+    let mut crowd = Crowd::new();
+    [0, 1].into_iter().for_each(|n| crowd.node(n));
+    crowd.port(1000, 1);
+    (0..511).for_each(|n| crowd.port(n, 0));
+    assert_eq!(crowd.most(), (511, 4));
+    crowd.port(511, 0);
+    let (members, groups) = crowd.most();
+    assert!((16..=17).contains(&members) && groups == 66, "{members} {groups}");
+    crowd.delete(1000);
+    assert_eq!(crowd.most(), (512, 4));
+    crowd.world.let_the_slow_catch_up();
 }

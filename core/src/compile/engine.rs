@@ -6,6 +6,7 @@
 //!
 //! Start at [`Engine::update`].
 
+use super::crossing::Crossing;
 use super::facts::{NodeFact, PortFact, SwitchFact};
 use super::fragment::{Audience, Builder, Content, Fragment, FragmentKey, Part};
 use super::spread::{Difference, Held, Spread};
@@ -116,13 +117,14 @@ impl Engine {
     /// Takes the facts over that have changed; says which fragments that may touch, and what `look` saw before.
     fn follow<T>(&mut self, nib: &Nib, changes: &[Change], look: impl FnOnce(&Engine, &Touched) -> T) -> (Touched, T) {
         let new = self.new_facts(nib, changes);
-        let crossing = self.joining_or_leaving(&new);
+        let crossing = self.crossing(&new);
         let mut touched = Touched::default();
         self.touch(&new, &mut touched);
-        self.touch_presence(&crossing, &mut touched);
+        crossing.touch_presence(&self.switches, &mut touched);
+        crossing.touch_sharing(&self.switches, &mut touched);
         let before = look(self, &touched);
         self.adopt(new, &mut touched);
-        self.touch_presence(&crossing, &mut touched);
+        crossing.touch_presence(&self.switches, &mut touched);
         (touched, before)
     }
 
@@ -240,31 +242,11 @@ impl Engine {
         }
     }
 
-    fn touch_presence(&self, crossing: &[(TunnelKey, NodeNumber)], touched: &mut Touched) {
-        for (datapath, node) in crossing {
-            if let Some(switch) = self.switches.get(datapath) {
-                touched.presence(switch, *node);
-            }
-        }
-    }
-
-    /// Nodes that are about to have their first port of a switch that stays, or to lose their last.
-    fn joining_or_leaving(&self, new: &NewFacts) -> Vec<(TunnelKey, NodeNumber)> {
-        let mut balance: BTreeMap<(TunnelKey, NodeNumber), (usize, usize)> = BTreeMap::new();
+    /// What ports cross, of switches that stay.
+    fn crossing(&self, new: &NewFacts) -> Crossing {
         let stays = |datapath: &TunnelKey| new.switches.get(datapath).is_none_or(Option::is_some);
-        for ((datapath, key), fact) in new.ports.iter().filter(|((datapath, _), _)| stays(datapath)) {
-            if let Some(old) = self.port((*datapath, *key)) {
-                balance.entry((*datapath, old.place.node)).or_default().0 += 1;
-            }
-            if let Some(new) = fact {
-                balance.entry((*datapath, new.place.node)).or_default().1 += 1;
-            }
-        }
-        let crosses = |((datapath, node), (lost, gained)): ((TunnelKey, NodeNumber), (usize, usize))| {
-            let had = self.switches.get(&datapath).and_then(|s| s.presence.get(&node)).map_or(0, BTreeSet::len);
-            ((had == 0) != (had + gained == lost)).then_some((datapath, node))
-        };
-        balance.into_iter().filter_map(crosses).collect()
+        let ports = new.ports.iter().filter(|((datapath, _), _)| stays(datapath));
+        Crossing::of(&self.switches, ports.map(|((datapath, key), fact)| (*datapath, *key, fact.as_ref())))
     }
 
     /// Takes the new facts over. What they touch that the old ones did not is added to `touched`.
@@ -484,7 +466,7 @@ fn binding(key: &FragmentKey, switch: &SwitchFact, port: PortKey) -> Option<Frag
     stages::classify::port(&mut out, switch.key, port);
     stages::port_security::port(&mut out, switch.key, port);
     stages::output::local(&mut out, switch.key, port);
-    groups::local(&mut out, switch.key, port);
+    groups::local(&mut out, switch, port);
     Some(out.done())
 }
 

@@ -4,6 +4,7 @@
 //! Facts are what a fragment reads. The engine keeps them in step with the NIB and derives from their old and new
 //! value which fragments to compute again. Start at [`SwitchFact`].
 
+use super::groups::Sharing;
 use crate::addr::Mac;
 use crate::ids::{NodeNumber, OfPort, PortKey, TunnelKey};
 use crate::nib::{AddressPair, Encap, Nib, NodeRecord, PortRecord, SwitchRecord};
@@ -144,6 +145,11 @@ impl SwitchFact {
         }
         take(&mut self.presence, &port.place.node, &key);
         take(&mut self.learners, &port.place.node, &key);
+    }
+
+    /// Whether its members are spread over several groups.
+    pub fn sharing(&self) -> Sharing {
+        Sharing::of(self.ports.len(), self.presence.len())
     }
 
     /// The port that frames to `mac` go to: of several that claim it, the oldest.

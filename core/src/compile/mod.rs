@@ -16,7 +16,8 @@
 //! | `Peer` | a node of the span, by one encapsulation: tunnel frames from it, copies to it | likewise |
 //!
 //! Nothing is a list of members: a bucket of a group belongs to the port or the peer that it is a copy for. So a member
-//! that comes to a switch of thousands is one small fragment, not thousands of lists.
+//! that comes to a switch of thousands is one small fragment, not thousands of lists. The members of a switch beyond
+//! 512 are spread over several groups, since no switch can describe a group of thousands ([groups]).
 //!
 //! **A change** ([`Engine::update`]) goes through four steps.
 //!
@@ -37,6 +38,7 @@
 //!
 //! Start at [`Engine`]; what flows a stage has is in [`stages`].
 
+mod crossing;
 mod engine;
 mod facts;
 mod fragment;
@@ -47,6 +49,6 @@ mod touched;
 
 pub use engine::{Engine, Work};
 pub use fragment::{FragmentKey, Part};
-pub use groups::GroupKind;
+pub use groups::{GroupKind, GroupName};
 pub use spread::Difference;
 pub use stages::tunnel_port;

@@ -67,6 +67,13 @@ impl Touched {
         }
     }
 
+    /// What reads whether the members of a switch are spread over several groups.
+    pub fn sharing(&mut self, switch: &SwitchFact) {
+        self.part(switch.key, Part::Datapath);
+        switch.ports.keys().for_each(|port| self.part(switch.key, Part::Binding(*port)));
+        switch.presence.keys().for_each(|node| self.peer(switch.key, *node));
+    }
+
     fn peer(&mut self, datapath: TunnelKey, node: NodeNumber) {
         for encap in Encap::ALL {
             self.part(datapath, Part::Peer(node, encap));

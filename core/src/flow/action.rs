@@ -88,6 +88,12 @@ impl From<Vec<Action>> for Actions {
     }
 }
 
+impl FromIterator<Action> for Actions {
+    fn from_iter<T: IntoIterator<Item = Action>>(steps: T) -> Actions {
+        Actions::from(Vec::from_iter(steps))
+    }
+}
+
 impl<const N: usize> From<[Action; N]> for Actions {
     fn from(steps: [Action; N]) -> Actions {
         Actions::from(steps.to_vec())

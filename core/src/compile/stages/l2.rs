@@ -6,7 +6,7 @@
 
 use super::super::facts::SwitchFact;
 use super::super::fragment::Builder;
-use super::super::groups::GroupKind;
+use super::super::groups::{self, GroupKind};
 use super::{from_a_guest, from_a_tunnel, goto, on};
 use crate::addr::Mac;
 use crate::flow::{Action, Actions, Field};
@@ -25,15 +25,17 @@ pub fn switch(out: &mut Builder, switch: &SwitchFact) {
         // Frames from tunnels enter behind this stage: they were judged at their source.
         out.flow(Stage::Isolation, ISOLATED, on(key), Actions::drop());
     }
-    let copies = |kind: GroupKind| Action::Group(kind.id(key));
-    let everybody = [copies(GroupKind::RemoteAll), copies(GroupKind::LocalAll)];
+    let copies = |kinds: &[GroupKind]| -> Actions {
+        kinds.iter().flat_map(|kind| groups::shares(switch, *kind)).map(Action::Group).collect()
+    };
+    let everybody = copies(&[GroupKind::RemoteAll, GroupKind::LocalAll]);
     let group_address = |matching: crate::flow::Match| matching.masked(Field::EthDst, Mac::GROUP_BIT, Mac::GROUP_BIT);
     out.flow(Stage::L2Lookup, GROUP, group_address(from_a_guest(key)), everybody);
-    out.flow(Stage::L2Lookup, GROUP, group_address(from_a_tunnel(key)), [copies(GroupKind::LocalAll)]);
+    out.flow(Stage::L2Lookup, GROUP, group_address(from_a_tunnel(key)), copies(&[GroupKind::LocalAll]));
     if !switch.learners.is_empty() {
-        let learners = [copies(GroupKind::RemoteLearning), copies(GroupKind::LocalLearning)];
+        let learners = copies(&[GroupKind::RemoteLearning, GroupKind::LocalLearning]);
         out.flow(Stage::L2Lookup, UNKNOWN, from_a_guest(key), learners);
-        out.flow(Stage::L2Lookup, UNKNOWN, from_a_tunnel(key), [copies(GroupKind::LocalLearning)]);
+        out.flow(Stage::L2Lookup, UNKNOWN, from_a_tunnel(key), copies(&[GroupKind::LocalLearning]));
     }
 }
 

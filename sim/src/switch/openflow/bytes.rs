@@ -119,6 +119,7 @@ pub(super) trait Put {
     fn put(&mut self, number: impl Into<u128>, bytes: usize);
     fn pad(&mut self, from: usize, to: usize);
     fn patch_u16(&mut self, at: usize, number: usize);
+    fn patch_wrapping(&mut self, at: usize, number: usize);
 }
 
 impl Put for Vec<u8> {
@@ -134,6 +135,11 @@ impl Put for Vec<u8> {
 
     fn patch_u16(&mut self, at: usize, number: usize) {
         let number = u16::try_from(number).expect("parts of messages fit their lengths");
-        self[at..at + 2].copy_from_slice(&number.to_be_bytes());
+        self.patch_wrapping(at, usize::from(number));
+    }
+
+    /// The number modulo 65,536, as Open vSwitch writes the length of what is too long to be described.
+    fn patch_wrapping(&mut self, at: usize, number: usize) {
+        self[at..at + 2].copy_from_slice(&(number as u16).to_be_bytes());
     }
 }

@@ -169,6 +169,8 @@ fn aggregate(body: Reader<'_>, bridge: &Bridge) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
+/// A group whose buckets are longer than 64 KiB goes in, bucket by bucket, and cannot be described: Open vSwitch 3.1
+/// sends it whole, with lengths modulo 65,536, so that what follows on the connection is no message any more.
 fn groups(mut body: Reader<'_>, bridge: &Bridge) -> Result<Vec<Vec<u8>>, Refusal> {
     let wanted = body.u32()?;
     let found = bridge.program().groups.iter().filter(|(id, _)| wanted == 0xffff_fffc || *id == wanted);
@@ -181,8 +183,8 @@ fn groups(mut body: Reader<'_>, bridge: &Bridge) -> Result<Vec<Vec<u8>>, Refusal
         out.put(0_u64, 8);
         put_buckets(&mut out, &entry.group);
         let (length, buckets) = (out.len(), out.len() - 16);
-        out.patch_u16(0, length);
-        out.patch_u16(8, buckets);
+        out.patch_wrapping(0, length);
+        out.patch_wrapping(8, buckets);
         out
     };
     Ok(found.map(one).collect())

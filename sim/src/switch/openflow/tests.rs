@@ -134,6 +134,49 @@ fn what_the_controller_adds_is_what_it_reads_back() {
     assert_eq!(*found, buckets);
 }
 
+/// A group with copies for so many nodes, their tunnels IPv6; then what the switch says of its groups.
+fn groups_with_copies(nodes: u32) -> Result<usize, selvedge_net::openflow::error::Error> {
+    let mut bed = Bed::new();
+    let actions = || {
+        let end = std::net::IpAddr::from([0xfd00_u16, 0, 0, 0, 0, 0, 0, 1]);
+        Actions::from([Action::set(Field::TunId, 9u64), Action::set_tunnel_destination(end), Action::Output(OfPort(3))])
+    };
+    let group = GroupId(1);
+    bed.ask(1, Body::GroupMod(GroupMod::Put { group, buckets: Default::default() }));
+    for first in (0..nodes).step_by(512) {
+        let buckets = (first..nodes.min(first + 512)).map(|node| (BucketId(node), actions())).collect();
+        assert_eq!(bed.ask(1, Body::GroupMod(GroupMod::InsertBuckets { group, buckets })), []);
+    }
+    let mut bytes = Vec::new();
+    encode(&Message { xid: Xid(9), body: Body::MultipartRequest(Request::Groups(None)) }, &mut bytes).expect("it fits");
+    bed.agent.received(bed.now, 1, &bytes, &mut bed.bridge);
+    let mut decoder = Decoder::default();
+    for output in bed.agent.take_output() {
+        if let Output::Send(1, bytes) = output {
+            decoder.push(&bytes);
+        }
+    }
+    let mut members = 0;
+    while let Some(message) = decoder.next_message()? {
+        let Body::MultipartReply { reply: Reply::Groups(groups), .. } = message.body else { panic!("{message:?}") };
+        members += groups.iter().map(|group| known(&group.buckets).len()).sum::<usize>();
+    }
+    Ok(members)
+}
+
+fn known(buckets: &selvedge_net::openflow::groups::DumpedBuckets) -> &selvedge_core::flow::Buckets {
+    match buckets {
+        selvedge_net::openflow::groups::DumpedBuckets::Known(buckets) => buckets,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_group_of_more_than_64_kib_goes_in_and_cannot_be_described() {
+    assert_eq!(groups_with_copies(1_023).expect("messages"), 1_023);
+    groups_with_copies(1_024).expect_err("what follows is no message");
+}
+
 #[test]
 fn roles_go_by_generation() {
     let mut bed = Bed::new();

@@ -363,7 +363,7 @@ impl Agent {
         message.put(xid, 4);
         message.extend_from_slice(body);
         let length = message.len();
-        message.patch_u16(2, length);
+        message.patch_wrapping(2, length);
         self.output.push(Output::Send(conn, message));
     }
 
