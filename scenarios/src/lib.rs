@@ -5,6 +5,7 @@
 //! [`RealWorld`] is where the real-switch stories start: hypervisors with Open vSwitch, and the controller under test.
 //! Run them as root, with `openvswitch-switch` and `iproute2` installed: `cargo test --workspace --test real_switches`.
 
+pub mod controllers;
 mod real_world;
 pub mod stories;
 

@@ -7,15 +7,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one simulation that runs in real time")]
 
-mod controllers;
 mod loopback;
 
 use clap::{Args, Parser, Subcommand};
-use controllers::Controllers;
 use loopback::{HOST, Loopback};
 use selvedge_net::cli;
-use selvedge_net::daemon::{self, Config, Options};
+use selvedge_net::daemon;
 use selvedge_net::runtime::{Runtime, Tokio};
+use selvedge_scenarios::controllers::{self, Controllers};
 use selvedge_scenarios::stories::telling::{bare, vif};
 use selvedge_sim::logical::{Port, PortId, Switch, SwitchId, VifId};
 use selvedge_sim::plan::fault::Edit;
@@ -58,7 +57,7 @@ enum Role {
 #[derive(Args)]
 struct Controller {
     #[command(flatten)]
-    options: Options,
+    options: daemon::Options,
 }
 
 #[derive(Args)]
@@ -83,7 +82,7 @@ struct Demo {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.child {
-        Some(Role::Controller(controller)) => be_controller(controller.options),
+        Some(Role::Controller(controller)) => controllers::run(controller.options).map(|()| true),
         Some(Role::Client(command)) => return cli::run(command),
         None => arguments.demo.go(),
     };
@@ -98,14 +97,6 @@ fn main() -> ExitCode {
 }
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
-
-fn be_controller(options: Options) -> Outcome<bool> {
-    let config = Config::gather(options, std::iter::empty())?;
-    tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(config, |_| {}))?;
-    Ok(true)
-}
 
 impl Demo {
     fn go(self) -> Outcome<bool> {

@@ -1,16 +1,19 @@
 //! `cargo scale`: what it costs to compute flows at the size of large clouds, and how that grows. No switches and no sockets:
-//! the NIB, the engine, and the bytes of all messages. Start at [`measure`].
+//! the NIB, the engine, and the bytes of all messages. With `--storm` there are both. Start at [`measure`].
 
 #![allow(clippy::disallowed_methods, reason = "it measures the real clock")]
 
 mod growth;
 mod network;
+mod storm;
 mod topology;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use network::{Cost, Network, switch};
 use selvedge_core::compile::Engine;
 use selvedge_core::nib::{AddressPair, Command, Kind};
+use selvedge_net::{cli, daemon};
+use selvedge_scenarios::controllers;
 use serde::Serialize;
 use serde_json::json;
 use std::error::Error;
@@ -23,8 +26,32 @@ use topology::{Port, Size, Topology};
 
 /// Measure what computing flows costs: cold, and for one change.
 #[derive(Parser)]
-#[command(name = "scale")]
+#[command(name = "scale", args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    child: Option<Role>,
+    #[command(flatten)]
+    network: Named,
+    /// Each kind of change is made at least so often
+    #[arg(long, default_value_t = NonZeroUsize::new(1_000).expect("it is not"))]
+    changes: NonZeroUsize,
+    /// Measure how the cost of one port grows with the network instead
+    #[arg(long, conflicts_with_all = ["topology", "size"])]
+    growth: bool,
+    /// Measure controllers and switches over sockets, as processes of their own, instead
+    #[arg(long, conflicts_with = "growth")]
+    storm: bool,
+    /// How many controllers, with --storm
+    #[arg(long, requires = "storm", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    controllers: u8,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// A topology, as the command line names it.
+#[derive(Args)]
+struct Named {
     /// A topology, as JSON
     topology: Option<PathBuf>,
     /// Make one up, of this size
@@ -33,15 +60,46 @@ struct Options {
     /// From this seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Each kind of change is made at least so often
-    #[arg(long, default_value_t = NonZeroUsize::new(1_000).expect("it is not"))]
-    changes: NonZeroUsize,
-    /// Measure how the cost of one port grows with the network instead
-    #[arg(long, conflicts_with_all = ["topology", "size"])]
-    growth: bool,
-    /// For programs
-    #[arg(long)]
-    json: bool,
+}
+
+impl Named {
+    fn topology(&self) -> Result<Topology, Box<dyn Error>> {
+        match &self.topology {
+            Some(path) => Topology::read(path),
+            None => Ok(Topology::of_size(self.size, self.seed)),
+        }
+    }
+
+    /// The arguments that name it again.
+    fn arguments(&self) -> Vec<String> {
+        let size = self.size.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+        match &self.topology {
+            Some(path) => vec![path.display().to_string()],
+            None => vec!["--size".to_string(), size, "--seed".to_string(), self.seed.to_string()],
+        }
+    }
+}
+
+/// What this program is when it runs itself.
+#[derive(Subcommand)]
+enum Role {
+    /// A controller, as `selvedge controller` runs it
+    #[command(hide = true)]
+    Controller {
+        #[command(flatten)]
+        options: Box<daemon::Options>,
+    },
+    /// All switches of a topology
+    #[command(hide = true)]
+    Switches {
+        /// Where they connect to
+        #[arg(long)]
+        manager: String,
+        #[command(flatten)]
+        network: Named,
+    },
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 /// A kind of change, made many times.
@@ -124,8 +182,16 @@ impl Tally {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    match go(&options) {
+    let mut options = Options::parse();
+    let outcome = match options.child.take() {
+        Some(Role::Controller { options }) => controllers::run(*options),
+        Some(Role::Switches { manager, network }) => {
+            network.topology().and_then(|of| storm::switches::run(&of, &manager))
+        }
+        Some(Role::Client(command)) => return cli::run(command),
+        None => go(&options),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -136,12 +202,13 @@ fn main() -> ExitCode {
 
 fn go(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.growth {
-        return growth::measure(options.seed, options.changes.get(), options.json);
+        return growth::measure(options.network.seed, options.changes.get(), options.json);
     }
-    let topology = match &options.topology {
-        Some(path) => Topology::read(path)?,
-        None => Topology::of_size(options.size, options.seed),
-    };
+    let topology = options.network.topology()?;
+    if options.storm {
+        let (count, arguments) = (usize::from(options.controllers), options.network.arguments());
+        return storm::measure(&topology, &arguments, count, options.changes.get(), options.json);
+    }
     let report = measure(&topology, options.changes.get())?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

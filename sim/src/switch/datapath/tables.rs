@@ -107,9 +107,39 @@ pub struct FlowTables {
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
     timers: BTreeSet<(Duration, FlowId)>,
+    /// What was done since [`FlowTables::begin`], if it may have to be undone.
+    journal: Option<Vec<Done>>,
+}
+
+/// Something done to tables.
+#[derive(Clone, Debug)]
+enum Done {
+    Inserted(FlowId),
+    Removed(Entry),
 }
 
 impl FlowTables {
+    /// From here on changes can be taken back, which costs as much as they did and not as much as there is.
+    pub fn begin(&mut self) {
+        assert!(self.journal.is_none(), "one bundle is carried out at a time");
+        self.journal = Some(Vec::new());
+    }
+
+    /// What was done since [`FlowTables::begin`] stays.
+    pub fn keep(&mut self) {
+        self.journal = None;
+    }
+
+    /// What was done since [`FlowTables::begin`] is undone.
+    pub fn take_back(&mut self) {
+        for done in self.journal.take().into_iter().flatten().rev() {
+            match done {
+                Done::Inserted(id) => _ = self.remove(id),
+                Done::Removed(entry) => _ = self.insert(entry),
+            }
+        }
+    }
+
     /// Adds a flow; what it replaces comes back.
     pub fn add(&mut self, now: Duration, flow: Flow) -> Result<(FlowId, Option<Entry>), TableFull> {
         let pattern = Pattern::new(&flow.matching);
@@ -150,6 +180,7 @@ impl FlowTables {
             self.entries[slot] = Some(entry);
         }
         self.set_timer(id);
+        self.journal.iter_mut().for_each(|journal| journal.push(Done::Inserted(id)));
         id
     }
 
@@ -173,6 +204,9 @@ impl FlowTables {
         let table = self.tables.get_mut(&entry.flow.table).expect("the table of a flow is there");
         table.classifier.remove(&entry.pattern, entry.flow.priority);
         table.order.remove(&(Reverse(entry.flow.priority), entry.pattern.clone()));
+        if let Some(journal) = &mut self.journal {
+            journal.push(Done::Removed(Entry { timer: None, ..entry.clone() }));
+        }
         Some(entry)
     }
 
@@ -355,6 +389,29 @@ mod tests {
             tables.add(Duration::ZERO, flow).expect("there is room");
         }
         tables
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_done() {
+        let timed = |idle_timeout| Flow { idle_timeout, ..flow(30, &[field(Field::InPort, 4)], &[output(1)]) };
+        let mut tables = filled(vec![flow(10, &[], &[]), flow(20, &[field(Field::InPort, 3)], &[]), timed(5)]);
+        assert_eq!(found(&mut tables, &[(Field::InPort, 3)]), Some(20));
+        let all = |tables: &FlowTables| -> Vec<(Flow, u64)> {
+            tables.iter().map(|(_, entry)| (entry.flow.as_ref().clone(), entry.packets)).collect()
+        };
+        let (before, deadline) = (all(&tables), tables.deadline());
+        tables.begin();
+        let ids: Vec<FlowId> = tables.iter().map(|(id, _)| id).collect();
+        tables.modify(SECOND, ids[0], vec![output(9)], Some(7));
+        tables.remove(ids[1]).expect("a flow");
+        tables.add(SECOND, flow(40, &[field(Field::InPort, 3)], &[])).expect("there is room");
+        tables.add(SECOND, flow(10, &[], &[output(2)])).expect("it replaces one");
+        tables.add(SECOND, timed(9)).expect("it replaces another");
+        assert_ne!(all(&tables), before);
+        tables.take_back();
+        assert_eq!((all(&tables), tables.deadline()), (before, deadline));
+        assert_eq!(found(&mut tables, &[(Field::InPort, 3)]), Some(20));
+        assert_eq!(found(&mut tables, &[(Field::InPort, 1)]), Some(10));
     }
 
     #[test]

@@ -130,19 +130,23 @@ impl Agent {
     /// All that is in a bundle, or nothing. Errors quote the whole message by which something was put in it.
     fn commit(&mut self, now: Duration, conn: u64, bundle: Bundle, bridge: &mut Bridge) -> Result<(), Refusal> {
         self.may_write(conn)?;
-        let mut draft = bridge.program().clone();
+        let program = bridge.change(now);
+        let groups = program.groups.clone();
+        program.tables.begin();
         let mut done = Vec::new();
         for (change, message) in &bundle.mods {
-            let applied = if self.fails() { Err(refusal::TABLE_FULL) } else { change.apply(now, &mut draft) };
+            let applied = if self.fails() { Err(refusal::TABLE_FULL) } else { change.apply(now, program) };
             match applied {
                 Ok(changed) => done.push(changed),
                 Err(why) => {
+                    program.tables.take_back();
+                    program.groups = groups;
                     self.refuse(conn, why, message);
                     return Err(refusal::MESSAGE_FAILED);
                 }
             }
         }
-        *bridge.change(now) = draft;
+        program.tables.keep();
         let mut fresh = Vec::new();
         for ((change, message), changed) in bundle.mods.iter().zip(done) {
             let xid = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);

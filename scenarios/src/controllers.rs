@@ -1,7 +1,12 @@
-//! The controllers' processes: how they become a cluster, and how one is killed and comes back. Start at
-//! [`Controllers::start`].
+//! Controllers as processes on this machine's loopback: how they become a cluster, and how one is killed and comes back.
+//!
+//! Each is the program itself, run again as `controller`, or as `cluster join`: who uses this takes both commands. Start
+//! at [`Controllers::start`].
 
-use super::Outcome;
+#![allow(clippy::disallowed_methods, reason = "processes live in real time")]
+
+use crate::Outcome;
+use selvedge_net::daemon::{self, Config, Options};
 use selvedge_sim::testbed::api::Api;
 use serde_json::json;
 use std::fs::OpenOptions;
@@ -47,6 +52,17 @@ fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
+/// Is a controller until it is told to end: what the command `controller` does.
+///
+/// # Errors
+/// If it cannot start, or its disk fails.
+pub fn run(options: Options) -> Outcome<()> {
+    let config = Config::gather(options, std::iter::empty())?;
+    tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(daemon::run(config, |_| {}))?)
+}
+
 /// All of them, by number from 1.
 pub struct Controllers {
     all: Vec<Controller>,
@@ -55,6 +71,9 @@ pub struct Controllers {
 
 impl Controllers {
     /// Starts the first, and lets the others join it one by one.
+    ///
+    /// # Errors
+    /// If one does not start, or may not join.
     pub fn start(count: usize) -> Outcome<Controllers> {
         let mut controllers = Controllers { all: Vec::new(), directory: tempfile::tempdir()? };
         let free = free_ports(4 * count)?;
@@ -69,7 +88,8 @@ impl Controllers {
         Ok(controllers)
     }
 
-    fn data(&self, number: usize) -> PathBuf {
+    /// The data directory of one.
+    pub fn data(&self, number: usize) -> PathBuf {
         self.directory.path().join(format!("controller{number}"))
     }
 
@@ -94,6 +114,11 @@ impl Controllers {
 
     /// Starts one, and waits until its API answers.
     fn boot(&mut self, number: usize, is_one_of_several: bool) -> Outcome<()> {
+        self.spawn(number, is_one_of_several)?;
+        self.answers(number)
+    }
+
+    fn spawn(&mut self, number: usize, is_one_of_several: bool) -> Outcome<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log(number))?;
         let ports = self.all[number - 1].ports;
         let mut command = Command::new(std::env::current_exe()?);
@@ -106,6 +131,10 @@ impl Controllers {
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         self.all[number - 1].process = Some(Running(child));
+        Ok(())
+    }
+
+    fn answers(&self, number: usize) -> Outcome<()> {
         let began = Instant::now();
         let mut last = String::new();
         while began.elapsed() < START_MAX {
@@ -119,7 +148,11 @@ impl Controllers {
         Err(format!("the API of controller {number} does not answer: {last}\n{log}").into())
     }
 
-    fn connect(&self, number: usize) -> Outcome<Api> {
+    /// A session with one.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn connect(&self, number: usize) -> Outcome<Api> {
         // Its own administrator's password is the first one's: users are the cluster's.
         Ok(Api::connect(&format!("127.0.0.1:{}", self.all[number - 1].ports.api), &self.data(1))?)
     }
@@ -139,6 +172,27 @@ impl Controllers {
     /// The target that hypervisors are told: that of one, which tells them of the others.
     pub fn manager(&self) -> String {
         format!("tcp:127.0.0.1:{}", self.all[0].ports.ovsdb)
+    }
+
+    /// How many there are, whether they are up or not.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The process of one, while it is up.
+    pub fn process(&self, number: usize) -> Option<u32> {
+        self.all[number - 1].process.as_ref().map(|running| running.0.id())
+    }
+
+    /// Kills all of them and starts them again; returns when all answer.
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub fn restart_all(&mut self) -> Outcome<()> {
+        self.all.iter_mut().for_each(|one| one.process = None);
+        let several = self.all.len() > 1;
+        (1..=self.all.len()).try_for_each(|number| self.spawn(number, several))?;
+        (1..=self.all.len()).try_for_each(|number| self.answers(number))
     }
 
     /// Says where they are.
