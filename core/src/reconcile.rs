@@ -7,6 +7,7 @@
 //! Nothing here knows a clock, a socket or an earlier plan. Start at [`plan`].
 
 use crate::flow::{Actions, BucketId, Buckets, FlowBody, FlowKey, FlowTable, GroupId};
+use crate::ids::TunnelKey;
 use crate::pipeline::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 /// A difference between two flow tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
+    /// Nothing of these datapaths stays: all flows whose cookies are theirs go, before anything else happens to flows.
+    pub left: BTreeSet<TunnelKey>,
     /// Flows to add or change, and, without a body, to delete.
     pub flows: BTreeMap<Arc<FlowKey>, Option<Arc<FlowBody>>>,
     /// What becomes of groups.
@@ -87,11 +90,18 @@ impl GroupDelta {
 impl Delta {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty() && self.groups.is_empty()
+        self.left.is_empty() && self.flows.is_empty() && self.groups.is_empty()
     }
 
     /// This delta and then `later`, as one.
     pub fn merge(&mut self, later: Delta) {
+        for body in self.flows.values_mut() {
+            // It may have taken the place of a flow of another datapath, which must not be there either.
+            if body.as_ref().is_some_and(|body| later.left.contains(&body.datapath())) {
+                *body = None;
+            }
+        }
+        self.left.extend(later.left);
         self.flows.extend(later.flows);
         for (id, change) in later.groups {
             let merged = match self.groups.remove(&id) {
@@ -121,6 +131,7 @@ impl Delta {
 
     /// Carries it out on a table.
     pub fn apply(&self, table: &mut FlowTable) {
+        table.flows.retain(|_, body| !self.left.contains(&body.datapath()));
         for (key, body) in &self.flows {
             match body {
                 Some(body) => _ = table.flows.insert(key.clone(), body.clone()),
@@ -168,6 +179,8 @@ pub enum Mod {
     AddFlow(Arc<FlowKey>, Arc<FlowBody>),
     /// A flow goes, if it is there.
     DeleteFlow(Arc<FlowKey>),
+    /// All flows of a datapath go.
+    DeleteFlowsOf(TunnelKey),
 }
 
 /// The steps that carry `delta` out, in order.
@@ -188,6 +201,7 @@ pub fn plan(delta: &Delta) -> Vec<Mod> {
             }
         }
     }
+    steps.extend(delta.left.iter().map(|datapath| (Order::Leave, Mod::DeleteFlowsOf(*datapath))));
     for (key, body) in &delta.flows {
         steps.push(match body {
             Some(body) => (order_of_add(key, body), Mod::AddFlow(key.clone(), body.clone())),
@@ -201,6 +215,7 @@ pub fn plan(delta: &Delta) -> Vec<Mod> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     PutGroups,
+    Leave,
     Withdraw,
     Add,
     Delete,
@@ -277,6 +292,13 @@ mod tests {
             assert_eq!(&landed, to);
         }
         assert!(diff(&a, &a).is_empty());
+        // All flows are of datapath 0, and one takes the place of another before they go.
+        let mut merged = diff(&a, &b);
+        merged.merge(Delta { left: [TunnelKey(0)].into(), ..Delta::default() });
+        merged.merge(Delta { flows: diff(&FlowTable::default(), &c).flows, ..Delta::default() });
+        let mut landed = a.clone();
+        merged.apply(&mut landed);
+        assert_eq!(landed.flows, c.flows);
         let mut merged = diff(&a, &b);
         merged.merge(diff(&b, &c));
         let mut landed = a.clone();

@@ -171,6 +171,7 @@ fn carry_out(steps: &[Mod], table: &mut FlowTable) {
             Mod::DeleteGroup(id) => _ = table.groups.remove(id),
             Mod::AddFlow(key, body) => _ = table.flows.insert(key.clone(), body.clone()),
             Mod::DeleteFlow(key) => _ = table.flows.remove(key),
+            Mod::DeleteFlowsOf(datapath) => table.flows.retain(|_, body| body.datapath() != *datapath),
         }
     }
 }
@@ -383,4 +384,24 @@ fn many_ports_on_one_node_are_spread_over_groups_and_come_back() {
     crowd.delete(1000);
     assert_eq!(crowd.most(), (512, 4));
     crowd.world.let_the_slow_catch_up();
+}
+
+#[test]
+fn a_node_that_leaves_a_switch_is_told_just_that() {
+    let mut world = World::new();
+    let home = world.nib.nodes()[&id(2, 0)].number;
+    let key = world.nib.switches()[&id(3, 0)].key;
+    // Port 0 is the only one of its switch on node 0.
+    let edit = Edit::DeletePort(0);
+    let changes = world.nib.apply(&edit.command(&world.nib)).expect("a lawful change");
+    let told = world.engine.update(&world.nib, &changes);
+    let at_home = told.iter().find(|one| one.nodes.contains(&home)).expect("it is told");
+    assert_eq!(at_home.nodes, [home]);
+    assert_eq!((at_home.delta.left.clone(), at_home.delta.flows.len()), ([key].into(), 0));
+    // All that are left on it, when it goes.
+    let edit = Edit::DeleteSwitch(0);
+    let changes = world.nib.apply(&edit.command(&world.nib)).expect("a lawful change");
+    let told = world.engine.update(&world.nib, &changes);
+    assert_eq!(told.len(), 1, "the same for everybody");
+    assert_eq!((told[0].nodes.len(), told[0].delta.flows.len()), (2, 0));
 }

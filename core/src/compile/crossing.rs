@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What an update crosses, of switches that stay.
 #[derive(Debug, Default)]
 pub(super) struct Crossing {
-    /// Nodes that are about to have their first port of a switch, or to lose their last.
-    presence: Vec<(TunnelKey, NodeNumber)>,
+    /// Nodes that are about to have their first port of a switch; to lose their last.
+    joined: Vec<(TunnelKey, NodeNumber)>,
+    left: Vec<(TunnelKey, NodeNumber)>,
     /// Switches whose sharing is about to change.
     sharing: Vec<TunnelKey>,
 }
@@ -57,7 +58,8 @@ impl Crossing {
             let had = switches.get(&datapath).and_then(|s| s.presence.get(&node)).map_or(0, BTreeSet::len);
             let (was, is) = (had > 0, balance.of(had) > 0);
             if was != is {
-                crossing.presence.push((datapath, node));
+                let list = if is { &mut crossing.joined } else { &mut crossing.left };
+                list.push((datapath, node));
                 nodes.entry(datapath).or_default().add(was, is);
             }
         }
@@ -74,7 +76,8 @@ impl Crossing {
 
     /// Everything that reads who is present, as the facts are now.
     pub fn touch_presence(&self, switches: &BTreeMap<TunnelKey, SwitchFact>, touched: &mut Touched) {
-        for (datapath, node) in &self.presence {
+        touched.left.extend(&self.left);
+        for (datapath, node) in self.joined.iter().chain(&self.left) {
             if let Some(switch) = switches.get(datapath) {
                 touched.presence(switch, *node);
             }

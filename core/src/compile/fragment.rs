@@ -1,7 +1,7 @@
 //! The unit of computation: flows that have one smallest owner. Start at [`Fragment`].
 
 use crate::addr::Mac;
-use crate::flow::{Actions, BucketId, Flow, FlowBody, FlowKey, GroupId, Match};
+use crate::flow::{Actions, BucketId, Flow, FlowBody, FlowKey, GroupId, Match, cookies_of};
 use crate::ids::{NodeNumber, PortKey, TunnelKey};
 use crate::nib::Encap;
 use crate::pipeline::Stage;
@@ -56,7 +56,8 @@ impl FragmentKey {
             Part::Remote(port, encap) => hash(6, [&port.0.to_be_bytes(), &[encap as u8]]),
             Part::Peer(node, encap) => hash(7, [&node.0.to_be_bytes(), &[encap as u8]]),
         };
-        u64::from(self.datapath.0) << 40 | (hash & 0xff_ffff_ffff) | 1
+        let (datapath, mask) = cookies_of(self.datapath);
+        datapath | (hash & !mask) | 1
     }
 }
 

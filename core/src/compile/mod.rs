@@ -24,7 +24,8 @@
 //! 1. Distil the facts that changed, and name the fragments that read them ([touched]): those that read the old facts,
 //!    and, after the facts were replaced, those that read the new ones.
 //! 2. Note, before, who holds these fragments. Nodes whose *relation* to a datapath changes (they join it, leave it, or
-//!    their tunnels end elsewhere) are noted with all that they hold of it.
+//!    their tunnels end elsewhere) are noted with all that they hold of it. Who leaves it is noted as that: all flows of a
+//!    datapath go by one message, since their cookies begin alike.
 //! 3. Replace the facts and compute the named fragments again.
 //! 4. See who lost, gained or kept what ([spread]). Nodes to which the same happens get one difference together; it is
 //!    encoded once, too, and only the numbers of a bundle are filled in for each switch.

@@ -5,7 +5,7 @@
 
 use super::fragment::{Content, Fragment};
 use crate::flow::{Actions, BucketId, Buckets, FlowBody, FlowKey, GroupId};
-use crate::ids::NodeNumber;
+use crate::ids::{NodeNumber, TunnelKey};
 use crate::reconcile::{Delta, GroupDelta, GroupEdit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,14 +23,19 @@ pub struct Difference {
 #[derive(Debug, Default)]
 pub(super) struct Spread {
     contents: Vec<Arc<Content>>,
-    /// What a node loses and gains, as places in `contents`, in order.
-    moves: BTreeMap<NodeNumber, Vec<(Move, usize)>>,
+    /// What datapaths that are left have of their own.
+    left: BTreeMap<TunnelKey, Arc<Content>>,
+    /// What happens to a node, in order.
+    moves: BTreeMap<NodeNumber, Vec<Move>>,
 }
 
+/// Something that happens to a node; what is lost or gained is a place in `contents`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Move {
-    Lost,
-    Gained,
+    Lost(usize),
+    Gained(usize),
+    /// Whatever it holds of a datapath.
+    Left(TunnelKey),
 }
 
 /// A fragment, and the nodes that hold it, in order.
@@ -53,33 +58,43 @@ impl Spread {
 
     /// A node came to hold a fragment that stays as it is, or ceased to.
     pub fn relation(&mut self, node: NodeNumber, fragment: &Fragment, holds: bool) {
-        let kind = if holds { Move::Gained } else { Move::Lost };
+        let kind: fn(usize) -> Move = if holds { Move::Gained } else { Move::Lost };
         self.note(kind, fragment, std::iter::once(&node));
     }
 
-    fn note<'a>(&mut self, kind: Move, fragment: &Fragment, nodes: impl Iterator<Item = &'a NodeNumber>) {
+    /// A node will hold nothing of a datapath any more, whose own fragment this is.
+    pub fn leaves(&mut self, node: NodeNumber, datapath: TunnelKey, fragment: &Fragment) {
+        self.left.entry(datapath).or_insert_with(|| fragment.content.clone());
+        self.moves.entry(node).or_default().push(Move::Left(datapath));
+    }
+
+    fn note<'a>(&mut self, kind: fn(usize) -> Move, fragment: &Fragment, nodes: impl Iterator<Item = &'a NodeNumber>) {
         let place = self.contents.len();
         for node in nodes {
-            self.moves.entry(*node).or_default().push((kind, place));
+            self.moves.entry(*node).or_default().push(kind(place));
         }
         self.contents.push(fragment.content.clone());
     }
 
     /// The differences, one for all nodes to which the same happens.
     pub fn differences(self) -> Vec<Difference> {
-        let mut alike: BTreeMap<Vec<(Move, usize)>, Vec<NodeNumber>> = BTreeMap::new();
+        let mut alike: BTreeMap<Vec<Move>, Vec<NodeNumber>> = BTreeMap::new();
         for (node, moves) in self.moves {
             alike.entry(moves).or_default().push(node);
         }
-        let difference = |(moves, nodes): (Vec<(Move, usize)>, Vec<NodeNumber>)| {
-            let (mut gone, mut come) = (Table::default(), Table::default());
-            for (kind, place) in moves {
-                match kind {
-                    Move::Lost => gone.add(&self.contents[place]),
-                    Move::Gained => come.add(&self.contents[place]),
+        let difference = |(moves, nodes): (Vec<Move>, Vec<NodeNumber>)| {
+            let (mut gone, mut come, mut left) = (Table::default(), Table::default(), BTreeSet::new());
+            for step in moves {
+                match step {
+                    Move::Lost(place) => gone.add(&self.contents[place]),
+                    Move::Gained(place) => come.add(&self.contents[place]),
+                    Move::Left(datapath) => {
+                        left.insert(datapath);
+                        gone.groups.extend(&self.left[&datapath].groups);
+                    }
                 }
             }
-            let delta = gone.into(come);
+            let delta = Delta { left, ..gone.into(come) };
             (!delta.is_empty()).then_some(Difference { nodes, delta })
         };
         alike.into_iter().filter_map(difference).collect()

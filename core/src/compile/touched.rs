@@ -14,6 +14,10 @@ pub(super) struct Touched {
     /// Nodes that may come to hold fragments of a datapath that stay as they are, or cease to: they join it or leave it,
     /// or their tunnels end elsewhere.
     pub relations: BTreeSet<(TunnelKey, NodeNumber)>,
+    /// Nodes that will hold nothing of a datapath any more: they leave it, or it goes.
+    pub left: BTreeSet<(TunnelKey, NodeNumber)>,
+    /// Datapaths that go, with all their fragments.
+    pub gone: BTreeSet<TunnelKey>,
 }
 
 impl Touched {
@@ -55,9 +59,9 @@ impl Touched {
     /// What reads the configuration of a switch that becomes `new`, or goes.
     pub fn switch(&mut self, old: &SwitchFact, new: Option<&SwitchFact>) {
         let Some(new) = new else {
-            // All its fragments are touched then, so there is none that stays and is left by anybody.
-            old.ports.values().for_each(|port| self.port(old.key, port));
-            return old.presence.keys().for_each(|node| self.peer(old.key, *node));
+            self.left.extend(old.presence.keys().map(|node| (old.key, *node)));
+            self.gone.insert(old.key);
+            return;
         };
         if (&new.transports, new.any_transport) != (&old.transports, old.any_transport) {
             old.presence.keys().for_each(|node| self.presence(old, *node));

@@ -16,7 +16,7 @@ pub use action::{Action, Actions};
 pub use field::{Field, FieldMatch, FieldValue};
 pub use matching::Match;
 
-use crate::ids::NodeNumber;
+use crate::ids::{NodeNumber, TunnelKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +38,21 @@ pub struct FlowBody {
     pub cookie: u64,
     /// What happens to the packet; nothing means drop.
     pub actions: Actions,
+}
+
+/// Where a cookie has the datapath that the flow belongs to: its upper 24 bits.
+const DATAPATH_SHIFT: u32 = 40;
+
+impl FlowBody {
+    /// The datapath that the flow belongs to; 0 for what belongs to none.
+    pub fn datapath(&self) -> TunnelKey {
+        TunnelKey((self.cookie >> DATAPATH_SHIFT) as u32)
+    }
+}
+
+/// The cookies of all flows of a datapath: these bits of them, which the mask has, are alike.
+pub fn cookies_of(datapath: TunnelKey) -> (u64, u64) {
+    (u64::from(datapath.0) << DATAPATH_SHIFT, u64::MAX << DATAPATH_SHIFT)
 }
 
 /// One flow. Cheap to clone: many switches share it.

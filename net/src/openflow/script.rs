@@ -4,10 +4,10 @@
 use super::bundle::control;
 use super::codec::encode;
 use super::error::TooLong;
-use super::flows::FlowMod;
+use super::flows::{FlowFilter, FlowMod};
 use super::groups::GroupMod;
 use super::message::{Body, BundleAdd, BundleFlags, BundleId, BundleStep, Message, Mod, Xid};
-use selvedge_core::flow::Flow;
+use selvedge_core::flow::{Flow, cookies_of};
 use selvedge_core::reconcile::{self, Delta, plan};
 
 /// Most changes in one bundle: Open vSwitch holds a bundle in memory until it is committed.
@@ -123,6 +123,10 @@ fn add(steps: &mut Vec<Mod>, step: reconcile::Mod) {
         }
         reconcile::Mod::DeleteGroup(group) => steps.push(Mod::Group(GroupMod::Delete(group))),
         reconcile::Mod::AddFlow(key, body) => steps.push(Mod::Flow(FlowMod::Add(Flow { key, body }))),
+        reconcile::Mod::DeleteFlowsOf(datapath) => {
+            let (cookie, cookie_mask) = cookies_of(datapath);
+            steps.push(Mod::Flow(FlowMod::Delete(FlowFilter { cookie, cookie_mask, ..FlowFilter::default() })));
+        }
         reconcile::Mod::DeleteFlow(key) => {
             steps.push(Mod::Flow(FlowMod::DeleteStrict((*key).clone().into())));
         }
