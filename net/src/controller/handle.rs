@@ -142,6 +142,14 @@ impl Handle {
         })
     }
 
+    /// The same, where the driver of the node's OpenFlow connection waits for it.
+    pub fn tell_openflow<T>(&self, node: Uuid, change: impl FnOnce(&mut NodeState) -> T) -> Option<T> {
+        let result = self.node(node, change);
+        let link = self.read(|state| state.links.get(&(node, Protocol::OpenFlow)).cloned());
+        link.iter().for_each(Link::wake);
+        result
+    }
+
     /// Another controller told something of its nodes; whether all of them are known here.
     pub(crate) fn hear(&self, gossip: Gossip) -> bool {
         self.write(|state| state.hear(gossip))
@@ -222,7 +230,20 @@ impl Handle {
 
     /// Waits until every transport node that takes part holds all revisions after `since`, up to `until`.
     pub async fn wait_realised<R: Runtime>(&self, since: Revision, until: Revision, deadline: Moment) -> Waited {
-        let done = self.wait::<R, _>(deadline, |state| state.late(since, until).is_empty().then_some(())).await;
+        // This runs at each change of the state: all nodes are looked at first, and last; in between, one that lacks
+        // something, until it does not.
+        let mut lacking: Vec<Uuid> = Vec::new();
+        let look = |state: &State| {
+            while let Some(node) = lacking.last() {
+                if state.lacks(*node, since, until) {
+                    return None;
+                }
+                lacking.pop();
+            }
+            lacking = state.lacking(since, until);
+            lacking.is_empty().then_some(())
+        };
+        let done = self.wait::<R, _>(deadline, look).await;
         match done {
             Some(()) => Waited::Done,
             None => Waited::Late(self.read(|state| state.late(since, until))),
@@ -233,19 +254,19 @@ impl Handle {
     pub async fn wait<R: Runtime, T: Send>(
         &self,
         deadline: Moment,
-        look: impl Fn(&State) -> Option<T> + Send + Sync,
+        look: impl FnMut(&State) -> Option<T> + Send,
     ) -> Option<T> {
         R::before(deadline, self.until(look)).await
     }
 
     /// Waits until `look` finds something, and gives it.
-    pub async fn until<T: Send>(&self, look: impl Fn(&State) -> Option<T> + Send + Sync) -> T {
+    pub async fn until<T: Send>(&self, mut look: impl FnMut(&State) -> Option<T> + Send) -> T {
         loop {
             let change = self.changed.notified();
             tokio::pin!(change);
             // Registered before looking, so that a change in between is not missed.
             change.as_mut().enable();
-            if let Some(found) = self.read(&look) {
+            if let Some(found) = self.read(&mut look) {
                 return found;
             }
             change.await;

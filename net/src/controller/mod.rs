@@ -169,15 +169,28 @@ impl State {
         (self.engine.desired(node), self.nib.revision())
     }
 
-    /// The transport nodes that lack a revision after `since`, up to `until`, that concerns them, and why.
-    /// Nodes that are switched off are not waited for, nor are revisions that are not there yet.
+    /// Whether a transport node lacks a revision after `since`, up to `until`, that concerns it. One that is switched off
+    /// is not waited for, nor are revisions that are not there yet.
+    fn lacks(&self, node: Uuid, since: Revision, until: Revision) -> bool {
+        let Some(record) = self.nib.nodes().get(&node) else { return false };
+        record.config.admin_status_enabled
+            && match self.nodes.get(&node).and_then(|state| state.progress.as_ref()) {
+                Some(progress) => progress.lacks(since, until),
+                None => true,
+            }
+    }
+
+    /// The transport nodes that lack a revision after `since`, up to `until`.
+    fn lacking(&self, since: Revision, until: Revision) -> Vec<Uuid> {
+        self.nib.nodes().keys().copied().filter(|node| self.lacks(*node, since, until)).collect()
+    }
+
+    /// The same, and why.
     pub fn late(&self, since: Revision, until: Revision) -> Vec<Late> {
-        let nodes = self.nib.nodes().iter().filter(|(_, record)| record.config.admin_status_enabled);
-        let states = nodes.map(|(uuid, record)| (uuid, record, self.nodes.get(uuid)));
-        let lacking = states.filter(|(_, _, state)| match state.and_then(|state| state.progress.as_ref()) {
-            Some(progress) => progress.lacks(since, until),
-            None => true,
-        });
-        lacking.map(|(uuid, record, state)| Late::judge(*uuid, record, state, self.nib.revision())).collect()
+        let judge = |node: Uuid| {
+            let record = self.nib.nodes().get(&node)?;
+            Some(Late::judge(node, record, self.nodes.get(&node), self.nib.revision()))
+        };
+        self.lacking(since, until).into_iter().filter_map(judge).collect()
     }
 }

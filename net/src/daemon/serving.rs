@@ -8,7 +8,7 @@ use crate::api::{self, ApiConfig};
 use crate::cluster::Member;
 use crate::controller::{Handle, Protocol};
 use crate::runtime::{Listener, Runtime};
-use crate::southbound::{self, Entrance, Southbound};
+use crate::southbound::{self, Admission, Entrance, Southbound};
 use crate::tls::{self, Credentials};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -119,6 +119,7 @@ pub async fn serve<R: Runtime>(
         handle: handle.clone(),
         openflow_port: openflow_at.map(|at| at.port()),
         openflow_plain_port: plain_port,
+        admission: Admission::default(),
     });
     for entrance in entrances {
         let (member, shared, stopping) = (member.clone(), shared.clone(), stopping.clone());

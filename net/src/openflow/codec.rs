@@ -16,6 +16,7 @@ use super::message::{
 use super::multipart::{self, Reply, Request};
 use super::oxm::{put_match, put_wire_match, read_match, read_wire_match};
 use super::ports::PortStatus;
+use super::session::IDLE_CAPACITY_MAX;
 use super::wire::{Put, Reader, padding};
 use selvedge_core::flow::{Field, Match};
 use selvedge_core::ids::{Epoch, OfPort};
@@ -97,9 +98,17 @@ pub struct Decoder {
 impl Decoder {
     /// Takes bytes as they come, in pieces of any size.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.forget();
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Forgets what was returned.
+    fn forget(&mut self) {
         self.buffer.drain(..self.done);
         self.done = 0;
-        self.buffer.extend_from_slice(bytes);
+        if self.buffer.is_empty() {
+            self.buffer.shrink_to(IDLE_CAPACITY_MAX);
+        }
     }
 
     /// The next message, if it is there as a whole.
@@ -108,6 +117,9 @@ impl Decoder {
     /// After [`Error::Length`] and [`Error::Version`] there are no more messages. [`Error::Body`] concerns one message,
     /// which is passed over.
     pub fn next_message(&mut self) -> Result<Option<Message>, Error> {
+        if self.done == self.buffer.len() {
+            self.forget();
+        }
         let rest = &self.buffer[self.done..];
         let Some([version, kind, high, low, ..]) = rest.first_chunk::<HEADER>() else { return Ok(None) };
         // At once, so that a peer with another protocol does not make us wait for what it takes for a length.

@@ -16,6 +16,10 @@ use super::script::Script;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// A buffer that was needed once for much is given back when empty, if larger than this, in bytes: there are thousands
+/// of sessions, and most are idle.
+pub(super) const IDLE_CAPACITY_MAX: usize = 4 * 1024;
+
 /// How a session behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -224,6 +228,9 @@ impl Session {
         if self.done > self.output.len() / 2 {
             self.output.drain(..self.done);
             self.done = 0;
+        }
+        if self.output.is_empty() {
+            self.output.shrink_to(IDLE_CAPACITY_MAX);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Accepts the connections of transport nodes. Start at [`serve`].
 
+use super::admission::Admission;
 use super::identity::{self, Shown};
 use super::{openflow, ovsdb};
 use crate::controller::{Handle, Protocol};
@@ -27,6 +28,8 @@ pub struct Southbound {
     pub openflow_port: Option<u16>,
     /// The port for OpenFlow without, if there is one.
     pub openflow_plain_port: Option<u16>,
+    /// Where switches wait for their turn.
+    pub admission: Admission,
 }
 
 /// A way in for transport nodes.

@@ -4,10 +4,13 @@
 //! operator looks), and one task drives the connection: [`ovsdb`] or [`openflow`]. The protocols themselves are the
 //! sans-IO sessions of [`crate::ovsdb`] and [`crate::openflow`]; [`pipe`] moves their bytes.
 //!
+//! Switches that connect all at once take turns: [`admission`].
+//!
 //! Nothing that forwards packets waits for any of this.
 //!
 //! Start at [`serve`].
 
+mod admission;
 mod flow_sync;
 mod identity;
 mod listen;
@@ -16,4 +19,5 @@ mod ovsdb;
 mod pipe;
 mod refusals;
 
+pub use admission::Admission;
 pub use listen::{Entrance, Southbound, serve};

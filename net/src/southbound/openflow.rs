@@ -3,14 +3,15 @@
 //! Which bridge a connection is of is known by its datapath id, which OVSDB tells; so flows wait for the OVSDB session.
 //! The rest is [`FlowSync`]'s; here its outcome is told to whoever waits for it. Start at [`drive`].
 
+use super::admission::{Admission, TURN_MAX, Turn, Waiting};
 use super::flow_sync::{FlowSync, Told};
 use super::listen::{Guest, Southbound};
-use super::pipe::{Pipe, Turn};
+use super::pipe::{self, Pipe};
 use super::refusals::Refusals;
 use crate::controller::{Connection, Fed, Feed, Handle, Link, Protocol};
 use crate::openflow::message::{AsyncConfig, AsyncKind, Features};
 use crate::openflow::session::{Config, Event, SendError, Session};
-use crate::runtime::Runtime;
+use crate::runtime::{Moment, Runtime};
 use selvedge_core::ids::{Epoch, NodeNumber};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         connection: Connection { peer, since: R::wall() },
         session: Session::new(Config { unasked: Some(unasked()), ..Config::default() }, R::now()),
         feed: Feed::default(),
+        admission: shared.admission.clone(),
         stage: Stage::Greeting,
         refusals: Refusals::default(),
         disturbed: false,
@@ -66,6 +68,7 @@ struct Driver {
     connection: Connection,
     session: Session,
     feed: Feed,
+    admission: Admission,
     stage: Stage,
     refusals: Refusals,
     /// Somebody else changed the flows, so that a difference is a repair.
@@ -80,8 +83,10 @@ enum Stage {
     StandsBy { datapath_id: String },
     /// Up; OVSDB has yet to tell whether it is of the integration bridge.
     WhichBridge { datapath_id: String, fence: u64, until: Duration },
-    /// Flows are brought in step and kept there.
-    Flows { sync: FlowSync, number: NodeNumber, epoch: Epoch },
+    /// It is, and waits for its turn.
+    Queues { waiting: Waiting, number: NodeNumber, epoch: Epoch },
+    /// Flows are brought in step, which takes a turn, and kept there.
+    Flows { sync: FlowSync, number: NodeNumber, epoch: Epoch, turn: Option<(Turn, Moment)> },
 }
 
 /// How a session came to its end.
@@ -94,16 +99,20 @@ fn not_sent(error: SendError) -> Ended {
 impl Driver {
     async fn run<R: Runtime, S: AsyncRead + AsyncWrite>(&mut self, pipe: &mut Pipe<S>) -> Ended {
         loop {
-            if let Err(why) = self.events::<R>() {
+            if let Err(why) = self.events::<R>().and_then(|()| self.which_bridge_now()) {
                 return why;
             }
             let waits = match &self.stage {
                 Stage::WhichBridge { until, .. } => Some(*until),
-                Stage::Greeting | Stage::StandsBy { .. } | Stage::Flows { .. } => None,
+                Stage::Greeting | Stage::StandsBy { .. } | Stage::Queues { .. } | Stage::Flows { .. } => None,
+            };
+            let turn_ends = match &self.stage {
+                Stage::Flows { turn, .. } => turn.as_ref().map(|(_, until)| *until),
+                _ => None,
             };
             let again = matches!(&self.stage, Stage::Flows { sync, .. } if sync.is_refusing());
             let again = self.refusals.until.filter(|_| again);
-            let deadline = self.session.deadline().into_iter().chain(waits).chain(again).min();
+            let deadline = self.session.deadline().into_iter().chain(waits).chain(again).chain(turn_ends).min();
             let timer = async {
                 match deadline {
                     Some(at) => R::sleep_until(at).await,
@@ -111,13 +120,21 @@ impl Driver {
                 }
             };
             let takes_changes = matches!(&self.stage, Stage::Flows { sync, .. } if sync.in_step());
-            let bridge = wanted_bridge(&self.handle, self.node, &self.stage);
+            let turn = async {
+                match &mut self.stage {
+                    Stage::Queues { waiting, .. } => waiting.turn().await,
+                    _ => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = timer => {
                     self.session.tick(R::now());
                     if waits.is_some_and(|until| until <= R::now()) {
                         return "OVSDB did not tell whether this is the integration bridge".to_string();
+                    }
+                    if turn_ends.is_some_and(|until| until <= R::now()) {
+                        self.end_turn();
                     }
                     if again.is_some() && let Err(why) = self.try_again::<R>() {
                         return why;
@@ -126,18 +143,18 @@ impl Driver {
                 () = self.link.woken() => if let Err(why) = self.woken::<R>() {
                     return why;
                 },
-                known = bridge => if let Err(why) = self.bridge_known(known) {
+                turn = turn => if let Err(why) = self.take_turn::<R>(turn) {
                     return why;
                 },
                 fed = self.feed.next(), if takes_changes => if let Err(why) = self.fed::<R>(fed) {
                     return why;
                 },
                 turn = pipe.turn(self.session.output()) => match turn {
-                    Turn::Read(bytes) => self.session.receive(R::now(), bytes),
-                    Turn::Wrote(count) => self.session.sent(count),
-                    Turn::Flushed => {}
-                    Turn::Closed => return "the switch closed the connection".to_string(),
-                    Turn::Failed(error) => return format!("the connection failed: {error}"),
+                    pipe::Turn::Read(bytes) => self.session.receive(R::now(), bytes),
+                    pipe::Turn::Wrote(count) => self.session.sent(count),
+                    pipe::Turn::Flushed => {}
+                    pipe::Turn::Closed => return "the switch closed the connection".to_string(),
+                    pipe::Turn::Failed(error) => return format!("the connection failed: {error}"),
                 },
             }
         }
@@ -186,30 +203,56 @@ impl Driver {
         });
         let Some((now, is_ours)) = now else { return Err("the transport node was deleted".to_string()) };
         match &self.stage {
-            Stage::Flows { epoch, .. } if *epoch != now => return Err("the node has a new master".to_string()),
+            Stage::Queues { epoch, .. } | Stage::Flows { epoch, .. } if *epoch != now => {
+                return Err("the node has a new master".to_string());
+            }
             Stage::WhichBridge { datapath_id, .. } if !is_ours => {
                 self.stage = Stage::StandsBy { datapath_id: datapath_id.clone() };
             }
             Stage::StandsBy { datapath_id } if is_ours => self.stage = self.which_bridge::<R>(datapath_id.clone()),
-            Stage::Greeting | Stage::StandsBy { .. } | Stage::WhichBridge { .. } | Stage::Flows { .. } => {}
+            Stage::Greeting
+            | Stage::StandsBy { .. }
+            | Stage::WhichBridge { .. }
+            | Stage::Queues { .. }
+            | Stage::Flows { .. } => {}
         }
         Ok(())
     }
 
-    fn bridge_known(&mut self, known: Option<(String, NodeNumber, Epoch)>) -> Result<(), Ended> {
-        let Stage::WhichBridge { datapath_id, .. } = &self.stage else { return Ok(()) };
-        let Some((wanted, number, epoch)) = known else { return Err("the transport node was deleted".to_string()) };
+    /// Joins the queue, if OVSDB has told that this is the integration bridge's connection, and the fence has passed. If
+    /// not, the link is woken when that changes.
+    fn which_bridge_now(&mut self) -> Result<(), Ended> {
+        let Stage::WhichBridge { datapath_id, fence, .. } = &self.stage else { return Ok(()) };
+        let known = self.handle.read(|state| {
+            let known = state.nodes.get(&self.node).filter(|known| known.fences.has_passed(*fence))?;
+            let record = state.nib.nodes().get(&self.node)?;
+            Some((known.datapath_id.clone()?, record.number, record.epoch))
+        });
+        let Some((wanted, number, epoch)) = known else { return Ok(()) };
         if wanted != *datapath_id {
             return Err(format!("datapath {datapath_id} is not the integration bridge, which is {wanted}"));
         }
+        self.stage = Stage::Queues { waiting: self.admission.enter(), number, epoch };
+        Ok(())
+    }
+
+    fn take_turn<R: Runtime>(&mut self, turn: Turn) -> Result<(), Ended> {
+        let Stage::Queues { number, epoch, .. } = self.stage else { return Ok(()) };
         let sync = FlowSync::start(&mut self.session, epoch).map_err(not_sent)?;
-        self.stage = Stage::Flows { sync, number, epoch };
-        tracing::info!(node = %self.node, peer = %self.connection.peer, datapath = wanted, "OpenFlow session began");
+        self.stage = Stage::Flows { sync, number, epoch, turn: Some((turn, R::now() + TURN_MAX)) };
+        tracing::info!(node = %self.node, peer = %self.connection.peer, "OpenFlow session began");
         self.handle.node(self.node, |state| {
             state.own.openflow = Some(self.connection.clone());
             state.own.counters.openflow_sessions += 1;
         });
         Ok(())
+    }
+
+    /// Others need not wait any longer.
+    fn end_turn(&mut self) {
+        if let Stage::Flows { turn, .. } = &mut self.stage {
+            *turn = None;
+        }
     }
 
     fn fed<R: Runtime>(&mut self, fed: Fed) -> Result<(), Ended> {
@@ -259,6 +302,7 @@ impl Driver {
                     told = sync.go_on(&mut self.session).map_err(not_sent)?;
                 }
                 Told::Holds(revision) => {
+                    self.end_turn();
                     _ = self.handle.node(self.node, |state| {
                         state.own.problems.remove(FLOWS);
                         state.progress.get_or_insert_default().confirmed(revision);
@@ -266,6 +310,7 @@ impl Driver {
                 }
                 Told::Disturbed => self.disturbed = true,
                 Told::Refused(why) => {
+                    self.end_turn();
                     self.refusals.refused(R::now());
                     self.problem(why);
                 }
@@ -291,18 +336,4 @@ impl Driver {
             self.handle.node(self.node, |state| (state.own.openflow, state.has_openflow) = (None, false));
         }
     }
-}
-
-/// Completes when OVSDB tells the integration bridge's datapath id, and the fence has passed, if that is what is waited
-/// for: gives it with the node's number and epoch, or nothing if the node is gone.
-async fn wanted_bridge(handle: &Handle, node: Uuid, stage: &Stage) -> Option<(String, NodeNumber, Epoch)> {
-    let Stage::WhichBridge { fence, .. } = *stage else { return std::future::pending().await };
-    handle
-        .until(|state| {
-            let Some(record) = state.nib.nodes().get(&node) else { return Some(None) };
-            let known = state.nodes.get(&node).filter(|known| known.fences.has_passed(fence))?;
-            let datapath_id = known.datapath_id.clone()?;
-            Some(Some((datapath_id, record.number, record.epoch)))
-        })
-        .await
 }

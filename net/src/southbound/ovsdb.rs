@@ -242,7 +242,7 @@ impl Driver {
     /// Tells those who wait that all the switch had told is entered, and asks it for a sign that it has, for others.
     fn pass_fence<R: Runtime>(&mut self) {
         if std::mem::take(&mut self.fence.is_answered) {
-            self.handle.node(self.node, |state| state.fences.pass(self.fence.sent));
+            self.handle.tell_openflow(self.node, |state| state.fences.pass(self.fence.sent));
         }
         let asked = self.handle.read(|state| state.nodes.get(&self.node).map(|state| state.fences.asked()));
         let Some(asked) = asked.filter(|asked| self.fence.in_flight.is_none() && *asked > self.fence.sent) else {
@@ -262,7 +262,7 @@ impl Driver {
         let datapath_id = vswitch.bridge(record.config.bridge()).and_then(|(_, bridge)| bridge.datapath_id.clone());
         let known = self.handle.read(|state| state.nodes.get(&self.node)?.datapath_id.clone());
         if known != datapath_id {
-            self.handle.node(self.node, |state| state.datapath_id = datapath_id);
+            self.handle.tell_openflow(self.node, |state| state.datapath_id = datapath_id);
         }
     }
 
@@ -473,6 +473,7 @@ fn observation(nib: &Nib, node: Uuid, seen: BTreeMap<String, ObservedVif>) -> Op
 
 #[cfg(test)]
 mod tests {
+    use super::super::admission::Admission;
     use super::*;
     use crate::cluster::MemberConfig;
     use crate::cluster::member::SNAPSHOT_EVERY;
@@ -527,7 +528,12 @@ mod tests {
         let create = Command::Create { uuid: node, object: Object::TransportNode(config) };
         handle.submit(create).await.expect("created");
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let shared = Southbound { handle: handle.clone(), openflow_port: Some(6653), openflow_plain_port: None };
+        let shared = Southbound {
+            handle: handle.clone(),
+            openflow_port: Some(6653),
+            openflow_plain_port: None,
+            admission: Admission::default(),
+        };
         Tokio::spawn("driver", async move {
             let at = SocketAddr::from(([192, 0, 2, 1], 6640));
             drive::<Tokio, _>(&shared, Guest { node, peer: at, local: at, encrypted: true, stream: ours }).await;

@@ -4,14 +4,17 @@
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-/// Bytes taken from a peer at once.
+/// Fewest and most bytes taken from a peer at once. Most peers say little; what one says much is taken in larger pieces.
+const READ_MIN: usize = 2 * 1024;
 const READ_MAX: usize = 64 * 1024;
 
 /// Both halves of a stream.
 pub(super) struct Pipe<S> {
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
+    /// As much as the buffer should hold next time.
+    next: usize,
     unflushed: bool,
 }
 
@@ -32,12 +35,15 @@ pub(super) enum Turn<'a> {
 impl<S: AsyncRead + AsyncWrite> Pipe<S> {
     pub fn new(stream: S) -> Pipe<S> {
         let (reader, writer) = tokio::io::split(stream);
-        Pipe { reader, writer, buffer: vec![0; READ_MAX].into_boxed_slice(), unflushed: false }
+        Pipe { reader, writer, buffer: vec![0; READ_MIN], next: READ_MIN, unflushed: false }
     }
 
     /// Does one thing: writes some of `output`, or reads. May be dropped at any time; nothing is lost then.
     pub async fn turn(&mut self, output: &[u8]) -> Turn<'_> {
-        let Pipe { reader, writer, buffer, unflushed } = self;
+        let Pipe { reader, writer, buffer, next, unflushed } = self;
+        if buffer.len() != *next {
+            *buffer = vec![0; *next];
+        }
         let writes = !output.is_empty() || *unflushed;
         let write = async {
             match output {
@@ -61,7 +67,10 @@ impl<S: AsyncRead + AsyncWrite> Pipe<S> {
             },
             read = reader.read(buffer) => match read {
                 Ok(0) => Turn::Closed,
-                Ok(count) => Turn::Read(&buffer[..count]),
+                Ok(count) => {
+                    *next = next_length(buffer.len(), count);
+                    Turn::Read(&buffer[..count])
+                }
                 Err(error) => Turn::Failed(error),
             },
         }
@@ -71,5 +80,28 @@ impl<S: AsyncRead + AsyncWrite> Pipe<S> {
     pub async fn close(mut self) {
         // The connection is over whether the peer hears of it or not.
         let _ = self.writer.shutdown().await;
+    }
+}
+
+/// How long a buffer should be after so many bytes were read into one of this length.
+fn next_length(length: usize, read: usize) -> usize {
+    match read {
+        read if read == length => (length * 4).min(READ_MAX),
+        read if read < length / 4 => READ_MIN,
+        _ => length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_as_long_as_its_peer_talks() {
+        assert_eq!(next_length(READ_MIN, 10), READ_MIN);
+        assert_eq!(next_length(READ_MIN, READ_MIN), 4 * READ_MIN);
+        assert_eq!(next_length(READ_MAX, READ_MAX), READ_MAX);
+        assert_eq!(next_length(READ_MAX, READ_MAX / 2), READ_MAX);
+        assert_eq!(next_length(READ_MAX, 100), READ_MIN);
     }
 }
