@@ -87,7 +87,7 @@ enum Role {
     #[command(hide = true)]
     Controller {
         #[command(flatten)]
-        options: Box<daemon::Options>,
+        options: daemon::Options,
     },
     /// All switches of a topology
     #[command(hide = true)]
@@ -184,7 +184,7 @@ impl Tally {
 fn main() -> ExitCode {
     let mut options = Options::parse();
     let outcome = match options.child.take() {
-        Some(Role::Controller { options }) => controllers::run(*options),
+        Some(Role::Controller { options }) => controllers::run(options),
         Some(Role::Switches { manager, network }) => {
             network.topology().and_then(|of| storm::switches::run(&of, &manager))
         }

@@ -26,14 +26,6 @@ impl Fleet {
         Ok(Fleet { process, orders, answers: BufReader::new(answers) })
     }
 
-    /// A guest appears.
-    ///
-    /// # Errors
-    /// If the process is gone.
-    pub fn plug(&mut self, place: usize, vif: &str, mac: &str) -> Outcome<()> {
-        Ok(writeln!(self.orders, "plug {place} {vif} {mac}")?)
-    }
-
     /// What all switches did.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! A process with all hypervisors of a topology: simulated switches whose connections are sockets on the loopback, each
 //! from an address of its own. No frames travel; it is about control. Start at [`run`].
 //!
-//! Whoever started it writes a line for each thing it wants: `plug PLACE VIF MAC` for a guest that appears, `counts` for
-//! [`Counts`] as JSON.
+//! Whoever started it writes the line `counts` and gets [`Counts`] as JSON.
 
 use super::super::topology::Topology;
 use selvedge_core::pipeline::Stage;
@@ -67,7 +66,6 @@ pub fn run(topology: &Topology, manager: &str) -> Outcome<()> {
         guests[port.node].push(Guest { vif: vif_of(place), mac: port.mac.to_string() });
     }
     let counts: Arc<Mutex<Vec<Counts>>> = Arc::new(Mutex::new(vec![Counts::default(); topology.nodes.len()]));
-    let mut inboxes = Vec::new();
     for (place, guests) in guests.into_iter().enumerate() {
         let mut switch = Switch::new(SwitchConfig {
             system_id: format!("hv{place}"),
@@ -84,22 +82,16 @@ pub fn run(topology: &Topology, manager: &str) -> Outcome<()> {
             switch,
             waiting: guests,
             began,
-            inbox: inbox.clone(),
+            inbox,
             writers: BTreeMap::new(),
             counts: counts.clone(),
         };
-        inboxes.push(inbox);
         runtime.spawn(hypervisor.live(events));
     }
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["plug", place, vif, mac] => {
-                let guest = Guest { vif: vif.to_string(), mac: mac.to_string() };
-                let inbox = inboxes.get(place.parse::<usize>()?).ok_or_else(|| format!("no hypervisor {place}"))?;
-                inbox.send(Event::Plug(guest))?;
-            }
-            ["counts"] => println!("{}", serde_json::to_string(&sum(&counts.lock().expect("nobody panics with it")))?),
+        match line.as_str() {
+            "counts" => println!("{}", serde_json::to_string(&sum(&counts.lock().expect("nobody panics with it")))?),
             _ => return Err(format!("'{line}' is not understood").into()),
         }
     }
@@ -116,25 +108,19 @@ fn sum(counts: &[Counts]) -> Counts {
     })
 }
 
-/// What happens to a hypervisor.
-enum Event {
-    Input(Input),
-    Plug(Guest),
-}
-
 struct Hypervisor {
     place: usize,
     switch: Switch,
     /// Guests for whom there is no bridge yet.
     waiting: Vec<Guest>,
     began: Instant,
-    inbox: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedSender<Input>,
     writers: BTreeMap<u64, mpsc::UnboundedSender<Vec<u8>>>,
     counts: Arc<Mutex<Vec<Counts>>>,
 }
 
 impl Hypervisor {
-    async fn live(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+    async fn live(mut self, mut events: mpsc::UnboundedReceiver<Input>) {
         self.step(Input::Tick);
         loop {
             let sleep = async {
@@ -146,11 +132,7 @@ impl Hypervisor {
             tokio::select! {
                 biased;
                 event = events.recv() => match event {
-                    Some(Event::Input(input)) => self.step(input),
-                    Some(Event::Plug(guest)) => {
-                        self.waiting.push(guest);
-                        self.step(Input::Tick);
-                    }
+                    Some(input) => self.step(input),
                     None => return,
                 },
                 () = sleep => self.step(Input::Tick),
@@ -216,14 +198,14 @@ async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
 
 /// Carries the bytes of a connection, both ways at once.
 async fn connection(
-    inbox: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedSender<Input>,
     from: IpAddr,
     conn: u64,
     to: SocketAddr,
     mut outgoing: mpsc::UnboundedReceiver<Vec<u8>>,
 ) {
     // The hypervisor lives as long as the process.
-    let tell = |input| _ = inbox.send(Event::Input(input));
+    let tell = |input| _ = inbox.send(input);
     let Ok(stream) = connect(from, to).await else { return tell(Input::Closed(conn)) };
     tell(Input::Opened(conn));
     let (mut reader, mut writer) = stream.into_split();
