@@ -1,14 +1,17 @@
 //! `cargo scale`: what it costs to compute flows at the size of large clouds, and how that grows. No switches and no sockets:
-//! the NIB, the engine, and the bytes of all messages. With `--storm` there are both. Start at [`measure`].
+//! the NIB, the engine, and the bytes of all messages. With `--storm` there are both; with `--instructions` no time is
+//! measured, but instructions are counted. Start at [`measure`].
 
 #![allow(clippy::disallowed_methods, reason = "it measures the real clock")]
 
 mod growth;
+mod instructions;
 mod network;
 mod storm;
 mod topology;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use instructions::HotPath;
 use network::{Cost, Network, switch};
 use selvedge_core::compile::Engine;
 use selvedge_core::nib::{AddressPair, Command, Kind};
@@ -41,6 +44,15 @@ struct Options {
     /// Measure controllers and switches over sockets, as processes of their own, instead
     #[arg(long, conflicts_with = "growth")]
     storm: bool,
+    /// Count the instructions of the two hot paths, on a network that stays the same, and compare with the record instead
+    #[arg(long, conflicts_with_all = ["topology", "size", "seed", "changes", "growth", "storm"])]
+    instructions: bool,
+    /// Record what was counted, with --instructions
+    #[arg(long, requires = "instructions")]
+    record: bool,
+    /// Keep callgrind's profiles in this directory, with --instructions
+    #[arg(long, requires = "instructions")]
+    profile: Option<PathBuf>,
     /// How many controllers, with --storm
     #[arg(long, requires = "storm", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     controllers: u8,
@@ -98,6 +110,9 @@ enum Role {
         #[command(flatten)]
         network: Named,
     },
+    /// A path whose instructions are counted
+    #[command(hide = true)]
+    Counted { path: HotPath },
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -188,6 +203,7 @@ fn main() -> ExitCode {
         Some(Role::Switches { manager, network }) => {
             network.topology().and_then(|of| storm::switches::run(&of, &manager))
         }
+        Some(Role::Counted { path }) => instructions::go(path),
         Some(Role::Client(command)) => return cli::run(command),
         None => go(&options),
     };
@@ -201,6 +217,9 @@ fn main() -> ExitCode {
 }
 
 fn go(options: &Options) -> Result<(), Box<dyn Error>> {
+    if options.instructions {
+        return instructions::measure(options.record, options.profile.clone(), options.json);
+    }
     if options.growth {
         return growth::measure(options.network.seed, options.changes.get(), options.json);
     }

@@ -5,8 +5,8 @@ use super::topology::{Port, Topology};
 use selvedge_core::compile::{Difference, Engine};
 use selvedge_core::ids::OfPort;
 use selvedge_core::nib::{
-    AddressPair, Attachment, Command, Kind, LogicalPort, LogicalSwitch, Nib, Object, ObservedVif, TransportNode,
-    TransportZone,
+    AddressPair, Attachment, Change, Command, Kind, LogicalPort, LogicalSwitch, Nib, Object, ObservedVif,
+    TransportNode, TransportZone,
 };
 use selvedge_net::openflow::message::{BundleId, Xid};
 use selvedge_net::openflow::script::{Script, steps};
@@ -102,24 +102,33 @@ impl Network {
     /// If the change is refused.
     pub fn carry_out(&mut self, commands: &[Command]) -> Outcome<Cost> {
         let mut cost = Cost::default();
-        let before = self.engine.work().computed;
         for command in commands {
             let changes = self.nib.apply(command)?;
-            for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
-                let scripts = Script::of(steps(&delta))?;
-                for script in &scripts {
-                    for _ in &nodes {
-                        self.out.clear();
-                        script.put(BundleId(1), Xid(1), &mut self.out);
-                    }
-                    cost.bundles += nodes.len();
-                    cost.steps += nodes.len() * (script.flows + script.groups);
-                    cost.bytes += nodes.len() * script.size();
+            self.tell(&changes, &mut cost)?;
+        }
+        Ok(cost)
+    }
+
+    /// Follows the NIB, which has just been changed, up to the bytes of the messages; adds what that came to.
+    ///
+    /// # Errors
+    /// If a message is longer than messages can be.
+    pub fn tell(&mut self, changes: &[Change], cost: &mut Cost) -> Outcome<()> {
+        let before = self.engine.work().computed;
+        for Difference { nodes, delta } in self.engine.update(&self.nib, changes) {
+            let scripts = Script::of(steps(&delta))?;
+            for script in &scripts {
+                for _ in &nodes {
+                    self.out.clear();
+                    script.put(BundleId(1), Xid(1), &mut self.out);
                 }
+                cost.bundles += nodes.len();
+                cost.steps += nodes.len() * (script.flows + script.groups);
+                cost.bytes += nodes.len() * script.size();
             }
         }
-        cost.fragments = self.engine.work().computed - before;
-        Ok(cost)
+        cost.fragments += self.engine.work().computed - before;
+        Ok(())
     }
 
     fn config(&self, one: &Port) -> Outcome<LogicalPort> {
