@@ -34,9 +34,17 @@ impl Match {
     /// If the field is matched already: a stage that does so contradicts itself.
     #[must_use]
     pub fn and(&self, field: FieldMatch) -> Match {
-        let mut fields = self.0.to_vec();
+        if field.mask() == 0 {
+            return self.clone();
+        }
+        // Most of what it takes to compute all flows is to make their matches: one allocation each, of the right size.
+        let (before, after) = self.0.split_at(self.0.partition_point(|other| other.field() < field.field()));
+        assert!(after.first().is_none_or(|other| other.field() != field.field()), "{field:?} is matched twice");
+        let mut fields = Vec::with_capacity(self.0.len() + 1);
+        fields.extend_from_slice(before);
         fields.push(field);
-        Match::from_fields(fields).unwrap_or_else(|| panic!("{field:?} is matched twice"))
+        fields.extend_from_slice(after);
+        Match(fields.into_boxed_slice())
     }
 
     /// This match, and `field` equal to `value`.

@@ -1,5 +1,5 @@
 //! `cargo scale --instructions`: how many instructions the two paths take on which all waiting depends, beside what is
-//! recorded. A clock on a busy machine says little about a change of 5 %; these counts hardly vary, so that they can be
+//! recorded. A clock on a busy machine says little about a change of 3 %; these counts hardly vary, so that they can be
 //! judged in CI.
 //!
 //! This program runs itself under callgrind, once for each path, with an input that never changes; callgrind counts only
