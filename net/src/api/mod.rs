@@ -21,6 +21,7 @@ mod json;
 mod kinds;
 mod listing;
 mod look;
+mod metrics;
 mod openapi;
 mod query;
 mod realisation;
@@ -95,6 +96,7 @@ struct Api<R: Runtime> {
     member: Member<R>,
     config: ApiConfig,
     auth: auth::Auth<R>,
+    requests: metrics::Requests,
 }
 
 /// The API of a controller, to be served.
@@ -104,7 +106,7 @@ struct Api<R: Runtime> {
 pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) -> Result<Router, BadServer> {
     let server = config.server_header()?;
     let auth = auth::Auth::new(handle.clone());
-    let api = Arc::new(Api::<R> { handle, member, config, auth });
+    let api = Arc::new(Api::<R> { handle, member, config, auth, requests: metrics::Requests::default() });
     let open = Router::new()
         .route("/ws.v1/openapi.json", get(openapi::document))
         .route("/healthz", get(shell::healthy))
@@ -118,6 +120,7 @@ pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) 
     // What is said of the cluster is said without it, too.
     let closed = Router::new()
         .route("/ws.v1/logout", get(auth::logout::<R>))
+        .route("/metrics", get(metrics::show::<R>))
         .merge(current)
         .merge(cluster::routes::<R>())
         .merge(openapi::routes::<R>())

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::json;
 use super::{Api, Peer};
 use crate::runtime::Runtime;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -32,6 +32,7 @@ pub(super) async fn around<R: Runtime>(State(shell): State<Arc<Shell<R>>>, reque
     let began = R::now();
     let id = request_id::<R>();
     let (method, path) = (request.method().clone(), request.uri().path().to_string());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let mut response = next.run(request).await;
     let generation = shell.api.handle.read(|state| state.nib.revision());
@@ -41,6 +42,7 @@ pub(super) async fn around<R: Runtime>(State(shell): State<Arc<Shell<R>>>, reque
     headers.insert(GENERATION, HeaderValue::from(generation.0));
     headers.insert(REQUEST_ID, HeaderValue::from_str(&id).expect("hex digits are lawful in a header"));
     let (status, took) = (response.status().as_u16(), R::now().saturating_sub(began));
+    shell.api.requests.answered(&method, route.as_ref().map(MatchedPath::as_str), status, took);
     tracing::info!(request = %id, peer = ?peer, %method, path = %path, status, duration = ?took, "answered");
     response
 }

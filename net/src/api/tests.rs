@@ -141,7 +141,14 @@ async fn a_session_is_one_on_every_controller_until_it_is_ended_on_any() {
 #[tokio::test]
 async fn every_resource_needs_a_session() {
     let server = TestServer::new().await;
-    for path in ["/ws.v1/lswitch", "/ws.v1/control-cluster/status", "/ws.v1/lswitch/x/lport/y", "/ws.v1/realisation"] {
+    let paths = [
+        "/ws.v1/lswitch",
+        "/ws.v1/control-cluster/status",
+        "/ws.v1/lswitch/x/lport/y",
+        "/ws.v1/realisation",
+        "/metrics",
+    ];
+    for path in paths {
         let answer = server.send_with(Method::GET, path, "", &[]).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
         assert!(answer.headers.contains_key("content-type"), "{path}");
@@ -159,6 +166,28 @@ async fn every_resource_needs_a_session() {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     assert_eq!(server.status(Method::GET, "/ws.v1/logout", "").await, 200);
     assert_eq!(server.status(Method::GET, "/ws.v1/lswitch", "").await, 401, "the session is over");
+}
+
+#[tokio::test]
+async fn metrics_tell_what_was_done() {
+    let server = TestServer::new().await;
+    server.create("/ws.v1/lswitch", json!({"display_name": "a"})).await;
+    assert_eq!(server.status(Method::GET, "/ws.v1/lswitch/x", "").await, 404);
+    assert_eq!(server.status(Method::from_bytes(b"MADEUP").expect("a method"), "/nowhere", "").await, 404);
+    let answer = server.send(Method::GET, "/metrics", "").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.headers["content-type"].to_str().expect("text").starts_with("application/openmetrics-text"));
+    for line in [
+        r#"selvedge_api_request_duration_seconds_count{method="POST",route="/ws.v1/lswitch",status="201"} 1"#,
+        r#"selvedge_api_request_duration_seconds_count{method="GET",route="/ws.v1/lswitch/{uuid}",status="404"} 1"#,
+        r#"selvedge_api_request_duration_seconds_count{method="other",route="none",status="404"} 1"#,
+        "selvedge_logical_fragments 2",
+        "selvedge_engine_fragments_computed_total 1",
+        "selvedge_flow_mods_total 0",
+        "# EOF",
+    ] {
+        assert!(answer.text.lines().any(|one| one == line), "{line} is not in\n{}", answer.text);
+    }
 }
 
 #[tokio::test]
