@@ -25,16 +25,20 @@ pub(super) const IDLE_CAPACITY_MAX: usize = 4 * 1024;
 pub struct Config {
     /// After so much silence the peer is asked for an echo.
     pub idle: Duration,
-    /// After so much more the session is over. Also the time that the handshake may take in all.
+    /// After so much more the session is over.
     pub patience: Duration,
+    /// So long the handshake may take in all. A switch that is given up begins again at once; where thousands connect, and
+    /// wait for a processor, a short time is what keeps them from ever being done.
+    pub handshake: Duration,
     /// Which unasked messages to ask for, before the session is up.
     pub unasked: Option<AsyncConfig>,
 }
 
 impl Default for Config {
-    /// Five seconds each, as Open vSwitch does itself.
+    /// Five seconds each, as Open vSwitch does itself, and half a minute for the handshake.
     fn default() -> Config {
-        Config { idle: Duration::from_secs(5), patience: Duration::from_secs(5), unasked: None }
+        let seconds = Duration::from_secs;
+        Config { idle: seconds(5), patience: seconds(5), handshake: seconds(30), unasked: None }
     }
 }
 
@@ -158,7 +162,9 @@ impl Session {
             return;
         }
         match self.state {
-            State::Greeting { .. } | State::Asking { .. } => self.close(Closed::HandshakeTimeout(self.config.patience)),
+            State::Greeting { .. } | State::Asking { .. } => {
+                self.close(Closed::HandshakeTimeout(self.config.handshake))
+            }
             State::Up { echo: Some(_) } => self.close(Closed::Silent(now.saturating_sub(self.heard))),
             State::Up { echo: None } => {
                 let echo = Some(self.queue_short(Body::EchoRequest(Vec::new())));
@@ -171,7 +177,7 @@ impl Session {
     /// When to call [`Session::tick`]; never, if the session is over.
     pub fn deadline(&self) -> Option<Duration> {
         match self.state {
-            State::Greeting { since } | State::Asking { since, .. } => Some(since + self.config.patience),
+            State::Greeting { since } | State::Asking { since, .. } => Some(since + self.config.handshake),
             State::Up { echo: None } => Some(self.heard + self.config.idle),
             State::Up { echo: Some(_) } => Some(self.heard + self.config.idle + self.config.patience),
             State::Closed => None,

@@ -156,8 +156,10 @@ fn silence_is_asked_about_and_then_the_end() {
     assert_eq!(closed(&mut session), "silent for 10s");
 
     let mut session = Session::new(Config::default(), seconds(0));
-    session.tick(seconds(5));
-    assert_eq!(closed(&mut session), "no handshake within 5s");
+    session.tick(seconds(29));
+    assert_eq!(events(&mut session), []);
+    session.tick(seconds(30));
+    assert_eq!(closed(&mut session), "no handshake within 30s");
 }
 
 #[test]
