@@ -45,10 +45,14 @@ struct Operation {
     session: bool,
 }
 
+const PLAIN: &str = "text/plain";
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
 /// What comes back.
 enum Answer {
     Nothing,
-    Text,
+    /// Text of this media type.
+    Text(&'static str),
     /// JSON without a schema of its own.
     Json,
     /// Something of one of these schemas.
@@ -141,7 +145,7 @@ fn besides() -> Vec<Operation> {
     let node = "/ws.v1/control-cluster/node/{uuid}";
     let plain = |path: &str, summary: &str, answer| Operation { answer, ..get_one(path, summary, "") };
     let open = |operation: Operation| Operation { session: false, ..operation };
-    let login = plain("/ws.v1/login", "Open a session with `username` and `password`", Answer::Text);
+    let login = plain("/ws.v1/login", "Open a session with `username` and `password`", Answer::Text(PLAIN));
     let wait = get_one("/ws.v1/realisation", "Wait until transport nodes hold the configuration", "Realisation");
     let wait_for = vec![
         ("revision", "Up to this revision; by default that of now."),
@@ -150,7 +154,7 @@ fn besides() -> Vec<Operation> {
     ];
     vec![
         open(Operation { method: "post", ..login }),
-        plain("/ws.v1/logout", "End the session", Answer::Text),
+        plain("/ws.v1/logout", "End the session", Answer::Text(PLAIN)),
         plain("/ws.v1/control-cluster", "Whether the cluster serves", Answer::Json),
         get_one("/ws.v1/control-cluster/status", "The state of the control cluster", "ControlClusterStatus"),
         Operation {
@@ -176,7 +180,7 @@ fn besides() -> Vec<Operation> {
         plain(
             "/ws.v1/control-cluster/backup",
             "Everything, and the certificate authority: to be restored from",
-            Answer::Text,
+            Answer::Text(PLAIN),
         ),
         Operation {
             method: "post",
@@ -196,6 +200,7 @@ fn besides() -> Vec<Operation> {
         plain("/ws.v1/schema", "List the schemas", Answer::Json),
         plain("/ws.v1/schema/{type}", "Show a schema", Answer::Json),
         open(plain("/ws.v1/openapi.json", "This document", Answer::Json)),
+        plain("/metrics", "What the controller does, for Prometheus", Answer::Text(OPEN_METRICS)),
         open(plain("/healthz", "The process answers", Answer::Json)),
         open(plain("/readyz", "The controller serves, and its revision", Answer::Json)),
     ]
@@ -368,7 +373,7 @@ impl Operation {
         let json = |schema: Value| serde_json::json!({ "application/json": { "schema": schema } });
         let content = match &self.answer {
             Answer::Nothing => Value::Null,
-            Answer::Text => serde_json::json!({ "text/plain": { "schema": { "type": "string" } } }),
+            Answer::Text(media) => serde_json::json!({ *media: { "schema": { "type": "string" } } }),
             Answer::Json => json(serde_json::json!({ "type": "object" })),
             Answer::One(names) => json(any_of(names)),
             Answer::List(name) => json(page(name)),
