@@ -111,8 +111,8 @@ impl State {
         Some(Word { node, epoch: record.epoch, report: state.own.clone(), realised })
     }
 
-    /// Another controller told something. What is of a mastership before the one that is known here is passed over; one that
-    /// is not known here yet is believed. Whether that was all there is to be told: a node may be unknown here, or the teller
+    /// Another controller told something. What is of a mastership before the latest that is known or was told of here is
+    /// passed over; one that is not known here yet is believed. Whether that was all there is to be told: a node may be unknown here, or the teller
     /// not yet where this controller began, and then it must tell again.
     pub(super) fn hear(&mut self, gossip: Gossip) -> bool {
         let mut is_all = true;
@@ -124,7 +124,9 @@ impl State {
                 is_all = false;
                 continue;
             };
-            if epoch < current {
+            // The one that was master before may still take itself for it, and speak last.
+            let told = state.told.as_ref().map_or(current, |(told, _)| current.max(*told));
+            if epoch < told {
                 continue;
             }
             state.told = Some((epoch, report));
@@ -230,6 +232,21 @@ mod tests {
         assert_eq!(version(&one), None);
         assert!(one.nodes[&fixture::node(0)].report().problems["controller"].contains("controller 2"));
         assert_ne!(progress(&one), Progress::default());
+    }
+
+    #[test]
+    fn who_is_behind_believes_the_later_master_whoever_speaks_last() {
+        let (mut old, mut new) = two();
+        let mut behind = two().0;
+        [&mut old, &mut new].into_iter().for_each(|state| assign(state, 1));
+        see(&mut old, "told by the old master");
+        assign(&mut new, 2);
+        see(&mut new, "told by the new one");
+        let (from_old, from_new) = (old.gossip(Heard::default()), new.gossip(Heard::default()));
+        behind.hear(from_new.expect("there is news"));
+        behind.hear(from_old.expect("there is news"));
+        [1, 2].into_iter().for_each(|owner| assign(&mut behind, owner));
+        assert_eq!(version(&behind), Some("told by the new one"));
     }
 
     /// A change that concerned no node is confirmed by nobody, but it is not missing either.

@@ -9,6 +9,7 @@ mod half_open;
 mod late_updates;
 mod migration_cut_off;
 mod numbers_swapped;
+mod old_master_heard;
 mod owners_change;
 mod physical_network;
 mod ports_renumbered;
@@ -68,6 +69,7 @@ pub const ALL: &[Story] = &[
     late_updates::STORY,
     migration_cut_off::STORY,
     numbers_swapped::STORY,
+    old_master_heard::STORY,
     owners_change::STORY,
     physical_network::STORY,
     ports_renumbered::STORY,
