@@ -21,11 +21,11 @@ pub(super) const TURN_MAX: Duration = Duration::from_secs(5);
 pub struct Admission(Arc<Semaphore>);
 
 /// A place in the queue, which is given up with it.
-pub(super) struct Waiting(Pin<Box<dyn Future<Output = Turn> + Send>>);
+pub(super) struct Waiting(Pin<Box<dyn Future<Output = Slot> + Send>>);
 
 /// A turn, which ends with it.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -40,14 +40,14 @@ impl Admission {
     pub(super) fn enter(&self) -> Waiting {
         let queue = self.0.clone();
         Waiting(Box::pin(
-            async move { Turn { _permit: queue.acquire_owned().await.expect("the queue is never closed") } },
+            async move { Slot { _permit: queue.acquire_owned().await.expect("the queue is never closed") } },
         ))
     }
 }
 
 impl Waiting {
     /// Completes when it is one's turn. May be dropped at any time and called again: the place in the queue stays.
-    pub async fn turn(&mut self) -> Turn {
+    pub async fn turn(&mut self) -> Slot {
         self.0.as_mut().await
     }
 }
@@ -59,10 +59,10 @@ mod tests {
     use std::task::Poll;
 
     /// Whether it is somebody's turn now.
-    async fn is_up(waiting: &mut Waiting) -> Option<Turn> {
+    async fn is_up(waiting: &mut Waiting) -> Option<Slot> {
         let mut turn = std::pin::pin!(waiting.turn());
         poll_fn(|context| match turn.as_mut().poll(context) {
-            Poll::Ready(turn) => Poll::Ready(Some(turn)),
+            Poll::Ready(slot) => Poll::Ready(Some(slot)),
             Poll::Pending => Poll::Ready(None),
         })
         .await

@@ -3,10 +3,10 @@
 //! Which bridge a connection is of is known by its datapath id, which OVSDB tells; so flows wait for the OVSDB session.
 //! The rest is [`FlowSync`]'s; here its outcome is told to whoever waits for it. Start at [`drive`].
 
-use super::admission::{Admission, TURN_MAX, Turn, Waiting};
+use super::admission::{Admission, Slot, TURN_MAX, Waiting};
 use super::flow_sync::{FlowSync, Told};
 use super::listen::{Guest, Southbound};
-use super::pipe::{self, Pipe};
+use super::pipe::{Pipe, Turn};
 use super::refusals::Refusals;
 use crate::controller::{Connection, Fed, Feed, Handle, Link, Protocol};
 use crate::openflow::message::{AsyncConfig, AsyncKind, Features};
@@ -86,7 +86,7 @@ enum Stage {
     /// It is, and waits for its turn.
     Queues { waiting: Waiting, number: NodeNumber, epoch: Epoch },
     /// Flows are brought in step, which takes a turn, and kept there.
-    Flows { sync: FlowSync, number: NodeNumber, epoch: Epoch, turn: Option<(Turn, Moment)> },
+    Flows { sync: FlowSync, number: NodeNumber, epoch: Epoch, turn: Option<(Slot, Moment)> },
 }
 
 /// How a session came to its end.
@@ -120,7 +120,7 @@ impl Driver {
                 }
             };
             let takes_changes = matches!(&self.stage, Stage::Flows { sync, .. } if sync.in_step());
-            let turn = async {
+            let slot = async {
                 match &mut self.stage {
                     Stage::Queues { waiting, .. } => waiting.turn().await,
                     _ => std::future::pending().await,
@@ -143,18 +143,18 @@ impl Driver {
                 () = self.link.woken() => if let Err(why) = self.woken::<R>() {
                     return why;
                 },
-                turn = turn => if let Err(why) = self.take_turn::<R>(turn) {
+                slot = slot => if let Err(why) = self.take_turn::<R>(slot) {
                     return why;
                 },
                 fed = self.feed.next(), if takes_changes => if let Err(why) = self.fed::<R>(fed) {
                     return why;
                 },
                 turn = pipe.turn(self.session.output()) => match turn {
-                    pipe::Turn::Read(bytes) => self.session.receive(R::now(), bytes),
-                    pipe::Turn::Wrote(count) => self.session.sent(count),
-                    pipe::Turn::Flushed => {}
-                    pipe::Turn::Closed => return "the switch closed the connection".to_string(),
-                    pipe::Turn::Failed(error) => return format!("the connection failed: {error}"),
+                    Turn::Read(bytes) => self.session.receive(R::now(), bytes),
+                    Turn::Wrote(count) => self.session.sent(count),
+                    Turn::Flushed => {}
+                    Turn::Closed => return "the switch closed the connection".to_string(),
+                    Turn::Failed(error) => return format!("the connection failed: {error}"),
                 },
             }
         }
@@ -236,10 +236,10 @@ impl Driver {
         Ok(())
     }
 
-    fn take_turn<R: Runtime>(&mut self, turn: Turn) -> Result<(), Ended> {
+    fn take_turn<R: Runtime>(&mut self, slot: Slot) -> Result<(), Ended> {
         let Stage::Queues { number, epoch, .. } = self.stage else { return Ok(()) };
         let sync = FlowSync::start(&mut self.session, epoch).map_err(not_sent)?;
-        self.stage = Stage::Flows { sync, number, epoch, turn: Some((turn, R::now() + TURN_MAX)) };
+        self.stage = Stage::Flows { sync, number, epoch, turn: Some((slot, R::now() + TURN_MAX)) };
         tracing::info!(node = %self.node, peer = %self.connection.peer, "OpenFlow session began");
         self.handle.node(self.node, |state| {
             state.own.openflow = Some(self.connection.clone());

@@ -36,12 +36,12 @@ pub struct Counts {
 }
 
 /// A guest that is to be plugged in.
-#[derive(Clone, Debug)]
-pub struct Guest {
+#[derive(Clone)]
+struct Guest {
     /// What the interface is known by.
-    pub vif: String,
+    vif: String,
     /// Its address.
-    pub mac: String,
+    mac: String,
 }
 
 /// Where a hypervisor connects from: all of 127.0.0.0/8 is this machine.
