@@ -4,7 +4,7 @@
 //! Start at [`Gossip`]; the cluster carries it.
 
 use super::State;
-use super::nodes::{NodeState, Reach, Report};
+use super::nodes::{NodeState, Reach, Report, Told};
 use selvedge_core::ids::{Epoch, MemberId, Revision};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,12 +112,13 @@ impl State {
     }
 
     /// Another controller told something. What is of a mastership before the latest that is known or was told of here is
-    /// passed over; one that is not known here yet is believed. Whether that was all there is to be told: a node may be unknown here, or the teller
-    /// not yet where this controller began, and then it must tell again.
+    /// passed over; one that is not known here yet is believed. Whether that was all there is to be told: a node may be
+    /// unknown here, or the teller not yet where this controller began, and then it must tell again.
     pub(super) fn hear(&mut self, gossip: Gossip) -> bool {
         let mut is_all = true;
         self.changes.heard += 1;
         self.reach.entry(gossip.teller).or_default().extend(gossip.reach);
+        let by = gossip.teller;
         for Word { node, epoch, report, realised } in gossip.words {
             let known = self.nib.nodes().get(&node).map(|record| record.epoch).zip(self.nodes.get_mut(&node));
             let Some((current, state)) = known else {
@@ -125,11 +126,11 @@ impl State {
                 continue;
             };
             // The one that was master before may still take itself for it, and speak last.
-            let told = state.told.as_ref().map_or(current, |(told, _)| current.max(*told));
-            if epoch < told {
+            let latest = state.told.as_ref().map_or(current, |told| current.max(told.epoch));
+            if epoch < latest {
                 continue;
             }
-            state.told = Some((epoch, report));
+            state.told = Some(Told { by, epoch, report });
             if let Some(realised) = realised {
                 let progress = state.progress.get_or_insert_default();
                 progress.confirmed(realised);
@@ -139,15 +140,21 @@ impl State {
         is_all
     }
 
-    /// Another controller does not answer: how its nodes are is not known.
+    /// Another controller does not answer: how its nodes are is not known. What a later master of one has told stays,
+    /// since it tells nothing twice to somebody whom it answers.
     pub(super) fn lose(&mut self, teller: MemberId) {
         self.reach.remove(&teller);
-        let nodes = self.nib.nodes().iter().filter(|(_, record)| record.owner == Some(teller));
-        for (node, record) in nodes {
+        for (node, record) in self.nib.nodes() {
             let Some(state) = self.nodes.get_mut(node) else { continue };
-            let problem = format!("controller {teller}, which writes to it, does not answer");
-            let report = Report { problems: BTreeMap::from([(CONTROLLER.into(), problem)]), ..Report::default() };
-            state.told = Some((record.epoch, report));
+            let (by, epoch) = match &state.told {
+                Some(told) if told.epoch >= record.epoch => (Some(told.by), told.epoch),
+                Some(_) | None => (record.owner, record.epoch),
+            };
+            if by == Some(teller) {
+                let problem = format!("controller {teller}, which writes to it, does not answer");
+                let report = Report { problems: BTreeMap::from([(CONTROLLER.into(), problem)]), ..Report::default() };
+                state.told = Some(Told { by: teller, epoch, report });
+            }
         }
     }
 
@@ -157,7 +164,7 @@ impl State {
         let drives = self.drives(node);
         if let Some(NodeState { told, is_ours, .. }) = self.nodes.get_mut(&node) {
             // One that catches up may have heard of a mastership that it has yet to come to.
-            told.take_if(|(by, _)| Some(*by) < epoch);
+            told.take_if(|told| Some(told.epoch) < epoch);
             *is_ours = drives;
         }
         self.changes.note(node);
@@ -247,6 +254,24 @@ mod tests {
         behind.hear(from_old.expect("there is news"));
         [1, 2].into_iter().for_each(|owner| assign(&mut behind, owner));
         assert_eq!(version(&behind), Some("told by the new one"));
+    }
+
+    #[test]
+    fn who_is_behind_keeps_what_the_later_master_told_when_the_former_is_lost() {
+        let mut new = two().1;
+        [3, 2].into_iter().for_each(|owner| assign(&mut new, owner));
+        see(&mut new, "told by the new one");
+        let after_losing = |lost: u64| {
+            let mut behind = two().0;
+            assign(&mut behind, 3);
+            behind.hear(new.gossip(Heard::default()).expect("there is news"));
+            behind.lose(MemberId(lost));
+            assign(&mut behind, 2);
+            behind
+        };
+        assert_eq!(version(&after_losing(3)), Some("told by the new one"));
+        let forsaken = after_losing(2);
+        assert!(forsaken.nodes[&fixture::node(0)].report().problems["controller"].contains("controller 2"));
     }
 
     /// A change that concerned no node is confirmed by nobody, but it is not missing either.

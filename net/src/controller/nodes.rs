@@ -3,7 +3,7 @@
 //! Start at [`NodeState`].
 
 use super::progress::Progress;
-use selvedge_core::ids::{Epoch, Revision};
+use selvedge_core::ids::{Epoch, MemberId, Revision};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -47,13 +47,24 @@ pub struct Report {
     pub counters: Counters,
 }
 
+/// What another controller told of a transport node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Who.
+    pub by: MemberId,
+    /// Under which mastership, which may be one that is not known here yet.
+    pub epoch: Epoch,
+    /// What.
+    pub report: Report,
+}
+
 /// What is known of one transport node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeState {
     /// What this controller sees of it.
     pub own: Report,
-    /// What the controller that writes to it has told, under which mastership, if that is another one.
-    pub(super) told: Option<(Epoch, Report)>,
+    /// What the controller that writes to it has told, if that is another one.
+    pub(super) told: Option<Told>,
     /// This controller writes to it, and is not told by others.
     pub(super) is_ours: bool,
     /// An OpenFlow session of its is up, of whichever bridge; this controller may be standing by.
@@ -144,7 +155,7 @@ impl NodeState {
 
     /// What there is to tell of it: by the controller that writes to it, as far as that is known here.
     pub fn report(&self) -> &Report {
-        self.told.as_ref().filter(|_| !self.is_ours).map_or(&self.own, |(_, told)| told)
+        self.told.as_ref().filter(|_| !self.is_ours).map_or(&self.own, |told| &told.report)
     }
 
     /// How far this controller reaches it.
