@@ -172,7 +172,12 @@ impl Engine {
                 Change::Node(uuid) => self.new_node(nib, *uuid, &mut new),
                 Change::Switch(uuid) => self.new_switch(nib, *uuid, &mut new),
                 Change::Port(uuid) => self.new_port(nib, *uuid, &mut new),
-                Change::Zone(_) | Change::User | Change::Observed(_) | Change::Master(_) | Change::Cluster => {}
+                Change::Zone(_)
+                | Change::Kept(..)
+                | Change::User
+                | Change::Observed(_)
+                | Change::Master(_)
+                | Change::Cluster => {}
             }
         }
         new

@@ -3,8 +3,10 @@
 //! First everything that could refuse the command is checked, then it is carried out; nothing is half done.
 //! Start at [`Nib::apply`].
 
+use super::references::targets;
 use super::refusal::{Invalid, Refusal};
 use super::*;
+use crate::addr::Mac;
 use std::borrow::Cow;
 
 /// Most tunnel keys: 24 bits, without 0.
@@ -38,18 +40,27 @@ impl Nib {
             return Err(Refusal::Exists { kind, uuid });
         }
         self.check(uuid, object)?;
-        let mut object = object.clone();
-        let name = &mut object.common_mut().display_name;
-        name.get_or_insert_with(|| uuid.to_string());
-        match object {
+        let references = targets(object);
+        let object = named(object.clone(), uuid);
+        let changes = match object {
             Object::TransportZone(config) => {
                 self.zones.insert(uuid, ZoneRecord { config, modified: self.revision });
-                Ok(vec![Change::Zone(uuid)])
+                vec![Change::Zone(uuid)]
             }
-            Object::TransportNode(config) => self.create_node(uuid, config),
-            Object::LogicalSwitch(config) => self.create_switch(uuid, config),
-            Object::LogicalPort { switch, config } => self.create_port(uuid, switch, config),
-        }
+            Object::TransportNode(config) => self.create_node(uuid, config)?,
+            Object::LogicalSwitch(config) => self.create_switch(uuid, config)?,
+            Object::LogicalPort { switch, config } => self.create_port(uuid, switch, config)?,
+            Object::LogicalRouterPort { router, config } => self.create_router_port(uuid, router, config)?,
+            Object::LogicalRouter(_)
+            | Object::NatRule { .. }
+            | Object::Route { .. }
+            | Object::SecurityProfile(_)
+            | Object::Acl(_)
+            | Object::LogicalQueue(_)
+            | Object::GatewayService(_) => vec![self.keep(uuid, object)],
+        };
+        self.refer((kind, uuid), references);
+        Ok(changes)
     }
 
     fn create_node(&mut self, uuid: Uuid, config: TransportNode) -> Result<Vec<Change>, Refusal> {
@@ -117,6 +128,43 @@ impl Nib {
         Ok(vec![Change::Port(uuid)])
     }
 
+    fn create_router_port(
+        &mut self,
+        uuid: Uuid,
+        router: Uuid,
+        mut config: LogicalRouterPort,
+    ) -> Result<Vec<Change>, Refusal> {
+        let numbers = self.index.portnos.get_mut(&router).expect("every router has its port numbers");
+        let number = match config.portno {
+            Some(number) => number,
+            None => {
+                let full = Refusal::Exhausted { what: "port numbers".into(), limit: PORTNO_MAX };
+                numbers.lowest_free().ok_or(full)?
+            }
+        };
+        numbers.take(number, uuid);
+        config.portno = Some(number);
+        config.mac_address.get_or_insert_with(|| made_up(uuid));
+        let record = RouterPortRecord { router, config, attachment: Attachment::None, modified: self.revision };
+        self.router_ports.insert(uuid, record);
+        self.index.parts_of.entry(router).or_default().insert((Kind::LogicalRouterPort, uuid));
+        Ok(vec![Change::Kept(Kind::LogicalRouterPort, uuid)])
+    }
+
+    /// Enters a resource that is what was configured, or what it is from now on.
+    fn keep(&mut self, uuid: Uuid, object: Object) -> Change {
+        let kind = object.kind();
+        if let Some(router) = object.parent() {
+            self.index.parts_of.entry(router).or_default().insert((kind, uuid));
+        }
+        if kind == Kind::LogicalRouter {
+            self.index.parts_of.entry(uuid).or_default();
+            self.index.portnos.entry(uuid).or_default();
+        }
+        self.kept.entry(kind).or_default().insert(uuid, Kept { object, modified: self.revision });
+        Change::Kept(kind, uuid)
+    }
+
     fn update(&mut self, uuid: Uuid, object: &Object, read_at: Revision) -> Result<Vec<Change>, Refusal> {
         let kind = object.kind();
         let now = self.modified(kind, uuid).ok_or(Refusal::NotFound { kind, uuid })?;
@@ -124,23 +172,34 @@ impl Nib {
             return Err(Refusal::Stale { kind, uuid, now });
         }
         self.check(uuid, object)?;
+        let (before, after) = (self.references_of(kind, uuid), targets(object));
         let modified = self.revision;
-        let mut object = object.clone();
-        object.common_mut().display_name.get_or_insert_with(|| uuid.to_string());
-        match object {
+        let object = named(object.clone(), uuid);
+        let changes = match object {
             Object::TransportZone(config) => {
                 self.zones.insert(uuid, ZoneRecord { config, modified });
-                Ok(vec![Change::Zone(uuid)])
+                vec![Change::Zone(uuid)]
             }
-            Object::TransportNode(config) => Ok(self.update_node(uuid, config)),
+            Object::TransportNode(config) => self.update_node(uuid, config),
             Object::LogicalSwitch(config) => {
                 let record = self.switches.get_mut(&uuid).expect("checked: the switch exists");
                 record.config = config;
                 record.modified = modified;
-                Ok(vec![Change::Switch(uuid)])
+                vec![Change::Switch(uuid)]
             }
-            Object::LogicalPort { config, .. } => Ok(self.update_port(uuid, config)),
-        }
+            Object::LogicalPort { config, .. } => self.update_port(uuid, config),
+            Object::LogicalRouterPort { config, .. } => vec![self.update_router_port(uuid, config)],
+            Object::LogicalRouter(_)
+            | Object::NatRule { .. }
+            | Object::Route { .. }
+            | Object::SecurityProfile(_)
+            | Object::Acl(_)
+            | Object::LogicalQueue(_)
+            | Object::GatewayService(_) => vec![self.keep(uuid, object)],
+        };
+        self.unrefer((kind, uuid), before);
+        self.refer((kind, uuid), after);
+        Ok(changes)
     }
 
     fn update_node(&mut self, uuid: Uuid, config: TransportNode) -> Vec<Change> {
@@ -162,36 +221,63 @@ impl Nib {
 
     fn update_port(&mut self, uuid: Uuid, mut config: LogicalPort) -> Vec<Change> {
         let record = self.ports.get_mut(&uuid).expect("checked: the port exists");
-        let old = record.config.portno.expect("every port has a number");
-        let new = *config.portno.get_or_insert(old);
-        if new != old {
-            let numbers = self.index.portnos.get_mut(&record.switch).expect("every switch has its port numbers");
-            numbers.release(old);
-            numbers.take(new, uuid);
-        }
+        let numbers = self.index.portnos.get_mut(&record.switch).expect("every switch has its port numbers");
+        numbers.renumber(record.config.portno, &mut config.portno, uuid);
         record.config = config;
         record.modified = self.revision;
         record.touched = self.revision;
         vec![Change::Port(uuid)]
     }
 
+    fn update_router_port(&mut self, uuid: Uuid, mut config: LogicalRouterPort) -> Change {
+        let record = self.router_ports.get_mut(&uuid).expect("checked: the port exists");
+        let numbers = self.index.portnos.get_mut(&record.router).expect("every router has its port numbers");
+        numbers.renumber(record.config.portno, &mut config.portno, uuid);
+        config.mac_address = config.mac_address.or(record.config.mac_address);
+        record.config = config;
+        record.modified = self.revision;
+        Change::Kept(Kind::LogicalRouterPort, uuid)
+    }
+
     /// Everything about `object` that could refuse it, the rest of the NIB considered.
     fn check(&self, uuid: Uuid, object: &Object) -> Result<(), Refusal> {
         object.validate()?;
+        self.check_parent(uuid, object)?;
+        self.check_references(uuid, object)?;
         match object {
-            Object::TransportZone(_) => Ok(()),
-            Object::TransportNode(node) => self.check_node(uuid, node),
-            Object::LogicalSwitch(switch) => {
-                let zones = switch.transport_zones.iter().map(|binding| binding.zone_uuid);
-                self.check_zones("transport_zones", "zone_uuid", zones)
+            Object::TransportNode(node) => self.check_credential(uuid, node),
+            Object::LogicalPort { switch, config } => {
+                self.check_portno((Kind::LogicalPort, uuid), *switch, config.portno)
             }
-            Object::LogicalPort { switch, config } => self.check_port(uuid, *switch, config),
+            Object::LogicalRouterPort { router, config } => {
+                self.check_portno((Kind::LogicalRouterPort, uuid), *router, config.portno)
+            }
+            Object::Route { router, config } => self.check_route(uuid, *router, config),
+            Object::TransportZone(_)
+            | Object::LogicalSwitch(_)
+            | Object::LogicalRouter(_)
+            | Object::NatRule { .. }
+            | Object::SecurityProfile(_)
+            | Object::Acl(_)
+            | Object::LogicalQueue(_)
+            | Object::GatewayService(_) => Ok(()),
         }
     }
 
-    fn check_node(&self, uuid: Uuid, node: &TransportNode) -> Result<(), Refusal> {
-        let zones = node.transport_connectors.iter().map(|connector| connector.transport_zone_uuid);
-        self.check_zones("transport_connectors", "transport_zone_uuid", zones)?;
+    /// The object that it belongs to exists, and is the one that it always belonged to.
+    fn check_parent(&self, uuid: Uuid, object: &Object) -> Result<(), Refusal> {
+        let kind = object.kind();
+        let Some((parent_kind, parent)) = kind.parent().zip(object.parent()) else { return Ok(()) };
+        if self.modified(parent_kind, parent).is_none() {
+            return Err(Refusal::NotFound { kind: parent_kind, uuid: parent });
+        }
+        match self.parent(kind, uuid).is_some_and(|own| own != parent) {
+            true => Err(Refusal::NotFound { kind, uuid }),
+            false => Ok(()),
+        }
+    }
+
+    fn check_credential(&self, uuid: Uuid, node: &TransportNode) -> Result<(), Refusal> {
         let holder = node.credential.as_ref().and_then(|c| self.node_of_identity(&c.identity()));
         match holder.filter(|holder| *holder != uuid) {
             Some(by) => Err(Refusal::InUse { what: "the credential".into(), kind: Kind::TransportNode, by }),
@@ -199,28 +285,29 @@ impl Nib {
         }
     }
 
-    fn check_zones(&self, list: &str, field: &str, zones: impl Iterator<Item = Uuid>) -> Result<(), Refusal> {
-        for (i, uuid) in zones.enumerate() {
-            if !self.zones.contains_key(&uuid) {
-                let field = format!("{list}[{i}].{field}");
-                return Err(Refusal::NoSuchReference { field, kind: Kind::TransportZone, uuid });
-            }
+    fn check_portno(&self, (kind, uuid): (Kind, Uuid), parent: Uuid, portno: Option<u32>) -> Result<(), Refusal> {
+        let Some(number) = portno else { return Ok(()) };
+        let holder = self.index.portnos.get(&parent).and_then(|numbers| numbers.used.get(&number).copied());
+        match holder.filter(|holder| *holder != uuid) {
+            Some(by) => Err(Refusal::InUse { what: format!("portno {number}"), kind, by }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn check_port(&self, uuid: Uuid, switch: Uuid, config: &LogicalPort) -> Result<(), Refusal> {
-        let numbers = self.index.portnos.get(&switch);
-        let numbers = numbers.ok_or(Refusal::NotFound { kind: Kind::LogicalSwitch, uuid: switch })?;
-        if self.ports.get(&uuid).is_some_and(|port| port.switch != switch) {
-            return Err(Refusal::NotFound { kind: Kind::LogicalPort, uuid });
-        }
-        let holder = config.portno.and_then(|number| numbers.used.get(&number).copied());
-        match (config.portno, holder.filter(|holder| *holder != uuid)) {
-            (Some(number), Some(by)) => {
-                Err(Refusal::InUse { what: format!("portno {number}"), kind: Kind::LogicalPort, by })
+    /// A router has one route to a prefix by a next hop.
+    fn check_route(&self, uuid: Uuid, router: Uuid, route: &Route) -> Result<(), Refusal> {
+        let same = |other: &Uuid| match self.kept(Kind::Route, *other) {
+            Some(Object::Route { config, .. }) => {
+                config.prefix.net() == route.prefix.net() && config.next_hop_ip.net() == route.next_hop_ip.net()
             }
-            _ => Ok(()),
+            Some(_) | None => false,
+        };
+        match self.uuids(Kind::Route, Some(router), None).filter(|other| *other != uuid).find(same) {
+            Some(by) => {
+                let what = format!("the way to {} by {}", route.prefix, route.next_hop_ip);
+                Err(Refusal::InUse { what, kind: Kind::Route, by })
+            }
+            None => Ok(()),
         }
     }
 
@@ -228,27 +315,31 @@ impl Nib {
         if self.modified(kind, uuid).is_none() {
             return Err(Refusal::NotFound { kind, uuid });
         }
-        match kind {
-            Kind::TransportZone => self.delete_zone(uuid),
-            Kind::TransportNode => Ok(self.delete_node(uuid)),
-            Kind::LogicalSwitch => Ok(self.delete_switch(uuid)),
-            Kind::LogicalPort => Ok(self.delete_port(uuid)),
-        }
+        self.check_unused(kind, uuid)?;
+        Ok(self.remove(kind, uuid))
     }
 
-    fn delete_zone(&mut self, uuid: Uuid) -> Result<Vec<Change>, Refusal> {
-        let what = || format!("transport zone {uuid}");
-        let in_node =
-            |node: &NodeRecord| node.config.transport_connectors.iter().any(|c| c.transport_zone_uuid == uuid);
-        if let Some((by, _)) = self.nodes.iter().find(|(_, node)| in_node(node)) {
-            return Err(Refusal::InUse { what: what(), kind: Kind::TransportNode, by: *by });
+    /// Removes what exists, and what belongs to it.
+    fn remove(&mut self, kind: Kind, uuid: Uuid) -> Vec<Change> {
+        let references = self.references_of(kind, uuid);
+        self.unrefer((kind, uuid), references);
+        match kind {
+            Kind::TransportZone => {
+                self.zones.remove(&uuid);
+                vec![Change::Zone(uuid)]
+            }
+            Kind::TransportNode => self.delete_node(uuid),
+            Kind::LogicalSwitch => self.delete_switch(uuid),
+            Kind::LogicalPort => self.delete_port(uuid),
+            Kind::LogicalRouter => self.delete_router(uuid),
+            Kind::LogicalRouterPort => self.delete_router_port(uuid),
+            Kind::NatRule
+            | Kind::Route
+            | Kind::SecurityProfile
+            | Kind::Acl
+            | Kind::LogicalQueue
+            | Kind::GatewayService => vec![self.forget(kind, uuid)],
         }
-        let in_switch = |switch: &SwitchRecord| switch.config.transport_zones.iter().any(|b| b.zone_uuid == uuid);
-        if let Some((by, _)) = self.switches.iter().find(|(_, switch)| in_switch(switch)) {
-            return Err(Refusal::InUse { what: what(), kind: Kind::LogicalSwitch, by: *by });
-        }
-        self.zones.remove(&uuid);
-        Ok(vec![Change::Zone(uuid)])
     }
 
     fn delete_node(&mut self, uuid: Uuid) -> Vec<Change> {
@@ -267,7 +358,8 @@ impl Nib {
 
     fn delete_switch(&mut self, uuid: Uuid) -> Vec<Change> {
         let ports: Vec<Uuid> = self.index.ports_of.remove(&uuid).into_iter().flatten().collect();
-        let mut changes: Vec<Change> = ports.into_iter().flat_map(|port| self.delete_port(port)).collect();
+        let mut changes: Vec<Change> =
+            ports.into_iter().flat_map(|port| self.remove(Kind::LogicalPort, port)).collect();
         let record = self.switches.remove(&uuid).expect("checked: the switch exists");
         self.index.switch_of_key.remove(&record.key);
         self.index.portnos.remove(&uuid);
@@ -277,6 +369,7 @@ impl Nib {
     }
 
     fn delete_port(&mut self, uuid: Uuid) -> Vec<Change> {
+        let mut changes = self.unplug(uuid);
         let record = self.ports.remove(&uuid).expect("checked: the port exists");
         if let Some(ports) = self.index.ports_of.get_mut(&record.switch) {
             ports.remove(&uuid);
@@ -284,34 +377,39 @@ impl Nib {
         if let Some(numbers) = self.index.portnos.get_mut(&record.switch) {
             numbers.release(record.config.portno.expect("every port has a number"));
         }
-        if let Some(vif) = record.attachment.vif() {
-            self.index.port_of_vif.remove(vif);
-        }
-        vec![Change::Port(uuid)]
+        changes.push(Change::Port(uuid));
+        changes
     }
 
-    fn attach(&mut self, port: Uuid, attachment: &Attachment) -> Result<Vec<Change>, Refusal> {
-        let not_found = Refusal::NotFound { kind: Kind::LogicalPort, uuid: port };
-        let record = self.ports.get_mut(&port).ok_or(not_found)?;
-        attachment.validate()?;
-        if let Some(vif) = attachment.vif() {
-            let holder = self.index.port_of_vif.get(vif).filter(|holder| **holder != port);
-            if let Some(by) = holder {
-                return Err(Refusal::InUse { what: format!("VIF {vif}"), kind: Kind::LogicalPort, by: *by });
-            }
+    fn delete_router(&mut self, uuid: Uuid) -> Vec<Change> {
+        let parts: Vec<(Kind, Uuid)> = self.index.parts_of.get(&uuid).into_iter().flatten().copied().collect();
+        let mut changes: Vec<Change> = parts.into_iter().flat_map(|(kind, part)| self.remove(kind, part)).collect();
+        changes.push(self.forget(Kind::LogicalRouter, uuid));
+        self.index.parts_of.remove(&uuid);
+        self.index.portnos.remove(&uuid);
+        changes
+    }
+
+    fn delete_router_port(&mut self, uuid: Uuid) -> Vec<Change> {
+        let mut changes = self.unplug(uuid);
+        let record = self.router_ports.remove(&uuid).expect("checked: the port exists");
+        if let Some(parts) = self.index.parts_of.get_mut(&record.router) {
+            parts.remove(&(Kind::LogicalRouterPort, uuid));
         }
-        if record.attachment == *attachment {
-            return Ok(Vec::new());
+        if let Some(numbers) = self.index.portnos.get_mut(&record.router) {
+            numbers.release(record.config.portno.expect("every port has a number"));
         }
-        if let Some(vif) = record.attachment.vif() {
-            self.index.port_of_vif.remove(vif);
+        changes.push(Change::Kept(Kind::LogicalRouterPort, uuid));
+        changes
+    }
+
+    /// Removes a resource that is what was configured.
+    fn forget(&mut self, kind: Kind, uuid: Uuid) -> Change {
+        let kept = self.kept.get_mut(&kind).and_then(|kept| kept.remove(&uuid)).expect("checked: it exists");
+        if let Some(parts) = kept.object.parent().and_then(|router| self.index.parts_of.get_mut(&router)) {
+            parts.remove(&(kind, uuid));
         }
-        if let Some(vif) = attachment.vif() {
-            self.index.port_of_vif.insert(vif.to_string(), port);
-        }
-        record.attachment = attachment.clone();
-        record.touched = self.revision;
-        Ok(vec![Change::Port(port)])
+        Change::Kept(kind, uuid)
     }
 
     fn observe(
@@ -396,4 +494,18 @@ impl Nib {
         record.touched = self.revision;
         Some(Change::Port(port))
     }
+}
+
+/// An object with a name, if its kind has names: its uuid, if it was given none.
+fn named(mut object: Object, uuid: Uuid) -> Object {
+    if let Some(common) = object.common_mut() {
+        common.display_name.get_or_insert_with(|| uuid.to_string());
+    }
+    object
+}
+
+/// A locally administered address (IEEE 802) for the port of that name.
+fn made_up(port: Uuid) -> Mac {
+    let [.., a, b, c, d, e] = *port.as_bytes();
+    Mac([2, a, b, c, d, e])
 }

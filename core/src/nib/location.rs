@@ -7,7 +7,7 @@
 //!
 //! Start at [`Nib::location`](super::Nib::location).
 
-use super::{Attachment, Nib, PortRecord};
+use super::{Nib, PortRecord};
 use crate::addr::Mac;
 use crate::ids::{OfPort, Revision};
 use serde::{Deserialize, Serialize};
@@ -59,10 +59,7 @@ impl Nib {
 
     /// Where a logical port is held to be.
     pub fn port_location(&self, port: &PortRecord) -> Option<Location<'_>> {
-        match &port.attachment {
-            Attachment::None => None,
-            Attachment::Vif { vif_uuid } => self.location(vif_uuid),
-        }
+        self.location(port.attachment.vif()?)
     }
 
     /// What a transport node reports, by VIF.

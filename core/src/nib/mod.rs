@@ -8,9 +8,12 @@
 //! The NIB holds intent and observation, nothing derived; flows are [`crate::compile`]'s. Start at [`Nib`].
 
 mod apply;
+mod attach;
 mod cluster;
 mod config;
+mod kinds;
 mod location;
+mod references;
 mod refusal;
 mod restore;
 mod sessions;
@@ -97,6 +100,8 @@ pub enum Change {
     Switch(Uuid),
     /// A logical port, its attachment or its location.
     Port(Uuid),
+    /// Something from which nothing follows yet.
+    Kept(Kind, Uuid),
     /// A user.
     User,
     /// What a transport node is known to have.
@@ -105,6 +110,20 @@ pub enum Change {
     Master(Uuid),
     /// Who the controllers are.
     Cluster,
+}
+
+impl Change {
+    /// The resource that it is about, if users see one.
+    pub fn resource(self) -> Option<(Kind, Uuid)> {
+        match self {
+            Change::Zone(uuid) => Some((Kind::TransportZone, uuid)),
+            Change::Node(uuid) => Some((Kind::TransportNode, uuid)),
+            Change::Switch(uuid) => Some((Kind::LogicalSwitch, uuid)),
+            Change::Port(uuid) => Some((Kind::LogicalPort, uuid)),
+            Change::Kept(kind, uuid) => Some((kind, uuid)),
+            Change::User | Change::Observed(_) | Change::Master(_) | Change::Cluster => None,
+        }
+    }
 }
 
 /// A transport zone in the NIB.
@@ -167,6 +186,28 @@ pub struct PortRecord {
     pub touched: Revision,
 }
 
+/// A port of a logical router in the NIB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterPortRecord {
+    /// The router it belongs to.
+    pub router: Uuid,
+    /// As configured; `portno` and `mac_address` are always there.
+    pub config: LogicalRouterPort,
+    /// What it is plugged into.
+    pub attachment: Attachment,
+    /// When its configuration last changed.
+    pub modified: Revision,
+}
+
+/// A resource that is what was configured, and no more: nothing is allocated for it, and no flows follow from it yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// As configured.
+    pub object: Object,
+    /// When it last changed.
+    pub modified: Revision,
+}
+
 /// A user of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -182,6 +223,12 @@ pub struct Nib {
     nodes: BTreeMap<Uuid, NodeRecord>,
     switches: BTreeMap<Uuid, SwitchRecord>,
     ports: BTreeMap<Uuid, PortRecord>,
+    /// A release before had none.
+    #[serde(default)]
+    router_ports: BTreeMap<Uuid, RouterPortRecord>,
+    /// A release before had none.
+    #[serde(default)]
+    kept: BTreeMap<Kind, BTreeMap<Uuid, Kept>>,
     users: BTreeMap<String, User>,
     /// Who says to have a VIF: by VIF, then by transport node.
     claims: BTreeMap<String, BTreeMap<Uuid, Claim>>,
@@ -203,6 +250,12 @@ pub struct Nib {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Index {
     ports_of: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    /// What belongs to a logical router.
+    parts_of: BTreeMap<Uuid, BTreeSet<(Kind, Uuid)>>,
+    /// What refers to an object.
+    referrers: BTreeMap<(Kind, Uuid), BTreeSet<(Kind, Uuid)>>,
+    /// The port that has a segment outside, by gateway service and VLAN.
+    port_of_segment: BTreeMap<(Uuid, u16), Uuid>,
     port_of_vif: BTreeMap<String, Uuid>,
     /// Which VIF a transport node says to have at an OpenFlow port.
     vif_at: BTreeSet<(Uuid, OfPort, String)>,
@@ -212,7 +265,7 @@ struct Index {
     node_of_number: BTreeMap<NodeNumber, Uuid>,
 }
 
-/// The `portno`s in use on one switch.
+/// The `portno`s in use on one switch or router.
 #[derive(Clone, Debug, Eq)]
 struct PortNumbers {
     used: BTreeMap<u32, Uuid>,
@@ -242,6 +295,16 @@ impl PortNumbers {
     fn release(&mut self, number: u32) {
         self.used.remove(&number);
         self.lowest_maybe_free = self.lowest_maybe_free.min(number);
+    }
+
+    /// A port gets another number, if it is to have another; none means that it keeps its own.
+    fn renumber(&mut self, old: Option<u32>, new: &mut Option<u32>, port: Uuid) {
+        let old = old.expect("every port has a number");
+        let new = *new.get_or_insert(old);
+        if new != old {
+            self.release(old);
+            self.take(new, port);
+        }
     }
 
     fn lowest_free(&mut self) -> Option<u32> {
@@ -278,6 +341,11 @@ impl Nib {
     /// All logical ports.
     pub fn ports(&self) -> &BTreeMap<Uuid, PortRecord> {
         &self.ports
+    }
+
+    /// All ports of logical routers.
+    pub fn router_ports(&self) -> &BTreeMap<Uuid, RouterPortRecord> {
+        &self.router_ports
     }
 
     /// The user of that name.
@@ -318,28 +386,6 @@ impl Nib {
         self.index.node_of_number.get(&number).copied()
     }
 
-    /// The revision at which an object's configuration last changed.
-    pub fn modified(&self, kind: Kind, uuid: Uuid) -> Option<Revision> {
-        match kind {
-            Kind::TransportZone => self.zones.get(&uuid).map(|r| r.modified),
-            Kind::TransportNode => self.nodes.get(&uuid).map(|r| r.modified),
-            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| r.modified),
-            Kind::LogicalPort => self.ports.get(&uuid).map(|r| r.modified),
-        }
-    }
-
-    /// An object as configured.
-    pub fn object(&self, kind: Kind, uuid: Uuid) -> Option<Object> {
-        match kind {
-            Kind::TransportZone => self.zones.get(&uuid).map(|r| Object::TransportZone(r.config.clone())),
-            Kind::TransportNode => self.nodes.get(&uuid).map(|r| Object::TransportNode(r.config.clone())),
-            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| Object::LogicalSwitch(r.config.clone())),
-            Kind::LogicalPort => {
-                self.ports.get(&uuid).map(|r| Object::LogicalPort { switch: r.switch, config: r.config.clone() })
-            }
-        }
-    }
-
     /// Derives the index again, after the records were read from disk.
     #[must_use]
     pub fn reindexed(mut self) -> Nib {
@@ -360,10 +406,9 @@ impl Nib {
             if let Some(number) = port.config.portno {
                 self.index.portnos.entry(port.switch).or_default().take(number, *uuid);
             }
-            if let Some(vif) = port.attachment.vif() {
-                self.index.port_of_vif.insert(vif.to_string(), *uuid);
-            }
         }
+        self.index_routers();
+        self.index_references();
         for (vif, claims) in &self.claims {
             let places = claims.iter().map(|(node, claim)| (*node, claim.observed.ofport, vif.clone()));
             self.index.vif_at.extend(places);

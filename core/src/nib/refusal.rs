@@ -65,6 +65,16 @@ pub enum Refusal {
         /// The other object.
         by: Uuid,
     },
+    /// Something else is plugged into a port.
+    #[error("a {by} is plugged into {kind} {uuid}")]
+    Occupied {
+        /// The port's kind.
+        kind: Kind,
+        /// The port.
+        uuid: Uuid,
+        /// What is, as in `type`.
+        by: Cow<'static, str>,
+    },
     /// The object was changed since it was read; read it again, change it again.
     #[error("{kind} {uuid} was changed at revision {now}, after it was read")]
     Stale {

@@ -45,7 +45,7 @@ impl Network {
 
     fn create(&mut self, name: &str, mut object: Object) {
         let uuid = Uuid::from_u128(self.uuids.len() as u128 + 1);
-        object.common_mut().display_name = Some(name.to_string());
+        object.common_mut().expect("it has a name").display_name = Some(name.to_string());
         self.apply(&Command::Create { uuid, object });
         self.uuids.insert(name.to_string(), uuid);
     }

@@ -14,22 +14,12 @@ use selvedge_core::nib::{Attachment, Command};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Types that can be plugged in.
-const SERVED: [&str; 2] = ["NoAttachment", "VifAttachment"];
-/// Types that the dialect has and this release does not.
-const KNOWN: [&str; 5] = [
-    "PatchAttachment",
-    "L2GatewayAttachment",
-    "L3GatewayAttachment",
-    "VtepL2GatewayAttachment",
-    "DomainGatewayAttachment",
-];
-
 /// GET and PUT.
-pub(super) fn routes<R: Runtime>(row: &'static Row) -> MethodRouter<Arc<Api<R>>> {
+pub(super) fn routes<R: Runtime>(row: &'static Row, types: &'static [&'static str]) -> MethodRouter<Arc<Api<R>>> {
     get(async move |State(api): State<Arc<Api<R>>>, path: Target| show(&api, row, &path)).put(
         async move |State(api): State<Arc<Api<R>>>, path: Target, body: Body| {
-            plug(&api, row, &path, json::body(body).await?).await
+            let attachment = parse(types, json::body(body).await?)?;
+            plug(&api, row, &path, attachment).await
         },
     )
 }
@@ -42,22 +32,18 @@ async fn plug<R: Runtime>(
     api: &Api<R>,
     row: &Row,
     target: &Target,
-    body: Map<String, Value>,
+    attachment: Attachment,
 ) -> Result<Response, ApiError> {
     let port = read(api, row, target, |_, uuid| Some(*uuid))?;
-    let attachment = parse(body)?;
     api.handle.submit(Command::Attach { port, attachment }).await?;
     show(api, row, target)
 }
 
-fn parse(body: Map<String, Value>) -> Result<Attachment, ApiError> {
-    let served = SERVED.join(" or ");
+/// What is to be plugged in: of one of these types.
+fn parse(types: &[&str], body: Map<String, Value>) -> Result<Attachment, ApiError> {
     match body.get("type").and_then(Value::as_str) {
-        Some(name) if SERVED.contains(&name) => {}
-        Some(name) if KNOWN.contains(&name) => {
-            return Err(ApiError::Invalid(format!("type: {name} is not supported yet, only {served}")));
-        }
-        _ => return Err(ApiError::Invalid(format!("type: it must be {served}"))),
+        Some(name) if types.contains(&name) => {}
+        _ => return Err(ApiError::Invalid(format!("type: it must be one of {}", types.join(", ")))),
     }
     let attachment: Attachment = json::decode(body)?;
     attachment.validate()?;
@@ -71,7 +57,7 @@ mod tests {
     #[test]
     fn bodies_are_read_or_refused_in_words() {
         let read = |body: Value| match body {
-            Value::Object(map) => parse(map).map_err(|error| error.to_string()),
+            Value::Object(map) => parse(&["NoAttachment", "VifAttachment"], map).map_err(|error| error.to_string()),
             other => panic!("an object, not {other}"),
         };
         let vif = Attachment::Vif { vif_uuid: "v-0".into() };
@@ -82,9 +68,9 @@ mod tests {
             let error = read(body).expect_err("refused");
             assert!(error.contains(want), "{error}");
         };
-        check(serde_json::json!({"type": "PatchAttachment"}), "PatchAttachment is not supported yet");
-        check(serde_json::json!({"type": "X"}), "it must be NoAttachment or VifAttachment");
-        check(serde_json::json!({}), "it must be NoAttachment or VifAttachment");
+        check(serde_json::json!({"type": "PatchAttachment"}), "it must be one of NoAttachment, VifAttachment");
+        check(serde_json::json!({"type": "X"}), "it must be one of NoAttachment, VifAttachment");
+        check(serde_json::json!({}), "it must be one of NoAttachment, VifAttachment");
         check(serde_json::json!({"type": "VifAttachment"}), "missing field `vif_uuid`");
         check(serde_json::json!({"type": "VifAttachment", "vif_uuid": 7}), "vif_uuid: invalid type");
         check(serde_json::json!({"type": "VifAttachment", "vif_uuid": ""}), "vif_uuid: must not be empty");

@@ -49,6 +49,9 @@ pub(super) enum ApiError {
     /// Too many wrong passwords for one user.
     #[error("too many wrong passwords; try again in {} seconds", wait.as_secs())]
     TooManyFailures { wait: Duration },
+    /// As many follow changes as can.
+    #[error("too many follow changes; try again later, or on another controller")]
+    TooManyStreams,
     /// The NIB is not as far as the client knows it to be elsewhere.
     #[error("this controller has not reached configuration generation {0} yet")]
     NotYet(u64),
@@ -92,6 +95,7 @@ impl ApiError {
             ApiError::NoSession => (StatusCode::UNAUTHORIZED, "NO_SESSION"),
             ApiError::WrongPassword { .. } => (StatusCode::UNAUTHORIZED, "WRONG_PASSWORD"),
             ApiError::TooManyFailures { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_FAILURES"),
+            ApiError::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_STREAMS"),
             ApiError::NotYet(_) => (StatusCode::SERVICE_UNAVAILABLE, "NOT_YET"),
             ApiError::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
         }
@@ -105,7 +109,7 @@ fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NoSuchReference { .. } => (StatusCode::BAD_REQUEST, "NO_SUCH_REFERENCE"),
         Refusal::Exists { .. } => (StatusCode::CONFLICT, "EXISTS"),
         Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "INVALID"),
-        Refusal::InUse { .. } => (StatusCode::CONFLICT, "IN_USE"),
+        Refusal::InUse { .. } | Refusal::Occupied { .. } => (StatusCode::CONFLICT, "IN_USE"),
         Refusal::Stale { .. } => (StatusCode::CONFLICT, "STALE"),
         Refusal::Exhausted { .. } => (StatusCode::CONFLICT, "EXHAUSTED"),
         Refusal::NotMaster { .. } => (StatusCode::CONFLICT, "NOT_MASTER"),

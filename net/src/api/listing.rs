@@ -5,7 +5,7 @@
 //! place in the order never changes. Start at [`list`].
 
 use super::error::ApiError;
-use super::kinds::{Row, Under, Uuids, row};
+use super::kinds::{Row, Under, row};
 use super::query::ListQuery;
 use crate::controller::{Handle, State};
 use selvedge_core::nib::{Nib, Refusal};
@@ -46,7 +46,7 @@ pub(super) fn each(handle: &Handle, row: &Row, mut visit: impl FnMut(&State, Uui
     let mut after = None;
     loop {
         let seen = handle.read(|state| {
-            let stretch: Vec<Uuid> = (row.uuids)(&state.nib, None, after).take(STRETCH).collect();
+            let stretch: Vec<Uuid> = state.nib.uuids(row.kind, None, after).take(STRETCH).collect();
             stretch.iter().for_each(|uuid| visit(state, *uuid));
             stretch
         });
@@ -100,7 +100,7 @@ impl<'q> Scan<'q> {
     }
 
     fn check_parent(&self, nib: &Nib) -> Result<(), ApiError> {
-        match (self.under, self.row.parent) {
+        match (self.under, self.row.kind.parent()) {
             (Under::Parent(uuid), Some(kind)) if !row(kind).exists(nib, Under::Any, &uuid) => {
                 Err(Refusal::NotFound { kind, uuid }.into())
             }
@@ -108,12 +108,12 @@ impl<'q> Scan<'q> {
         }
     }
 
-    fn uuids<'a>(&'a self, nib: &'a Nib) -> Uuids<'a> {
+    fn uuids<'a>(&'a self, nib: &'a Nib) -> Box<dyn Iterator<Item = Uuid> + 'a> {
         let from = self.after.map_or(Bound::Unbounded, Bound::Excluded);
         match (&self.only, self.under) {
             (Some(only), _) => Box::new(only.range((from, Bound::Unbounded)).copied()),
-            (None, Under::Parent(parent)) => (self.row.uuids)(nib, Some(parent), self.after),
-            (None, Under::Any) => (self.row.uuids)(nib, None, self.after),
+            (None, Under::Parent(parent)) => nib.uuids(self.row.kind, Some(parent), self.after),
+            (None, Under::Any) => nib.uuids(self.row.kind, None, self.after),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything about a kind of resource comes from one row of one table, [`kinds`]: its routes, lists, filters,
 //! relations, statuses and its part of the OpenAPI document. A request passes [`shell`] (headers, log), [`auth`]
-//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`], [`realisation`] or [`look`]. Reading and changing
+//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`], [`realisation`], [`watch`] or [`look`]. Reading and changing
 //! goes through the controller's [`Handle`] and nothing else.
 //!
 //! The dialect is that of NVP, kept to what its clients depend on: statuses, header forms, one-line JSON with a
@@ -32,6 +32,7 @@ mod shell;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use auth::Authenticated;
 pub use serve::{Peer, serve};
@@ -42,8 +43,8 @@ use crate::runtime::Runtime;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::routing::{get, post};
-
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Where all resources live.
@@ -97,6 +98,8 @@ struct Api<R: Runtime> {
     config: ApiConfig,
     auth: auth::Auth<R>,
     requests: metrics::Requests,
+    /// Streams of changes that may still be opened.
+    streams: Arc<Semaphore>,
 }
 
 /// The API of a controller, to be served.
@@ -106,7 +109,8 @@ struct Api<R: Runtime> {
 pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) -> Result<Router, BadServer> {
     let server = config.server_header()?;
     let auth = auth::Auth::new(handle.clone());
-    let api = Arc::new(Api::<R> { handle, member, config, auth, requests: metrics::Requests::default() });
+    let (requests, streams) = (metrics::Requests::default(), Arc::new(Semaphore::new(watch::STREAMS_MAX)));
+    let api = Arc::new(Api::<R> { handle, member, config, auth, requests, streams });
     let open = Router::new()
         .route("/ws.v1/openapi.json", get(openapi::document))
         .route("/healthz", get(shell::healthy))
@@ -115,6 +119,7 @@ pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) 
         .route("/ws.v1/realisation", get(realisation::show::<R>))
         .route("/ws.v1/transport-node/{uuid}/flows", get(look::flows::<R>))
         .route("/ws.v1/trace", post(look::trace::<R>))
+        .route("/ws.v1/watch", get(watch::show::<R>))
         .merge(resources::routes::<R>())
         .layer(axum::middleware::from_fn_with_state(api.clone(), shell::linearizable::<R>));
     // What is said of the cluster is said without it, too.

@@ -13,6 +13,7 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use selvedge_core::nib::Attachment;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -46,6 +47,7 @@ struct Operation {
 }
 
 const PLAIN: &str = "text/plain";
+const EVENTS: &str = "text/event-stream";
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// What comes back.
@@ -58,7 +60,7 @@ enum Answer {
     /// Something of one of these schemas.
     One(Vec<&'static str>),
     /// A page of these.
-    List(&'static str),
+    List(Vec<&'static str>),
 }
 
 const SHOWN: [(&str, &str); 2] = [
@@ -70,8 +72,6 @@ const PAGING: [(&str, &str); 2] = [
     ("_page_length", "Most objects on the page: 1000 by default, 5000 at most; 0 asks only how many there are."),
     ("_page_cursor", "Where the page begins: `page_cursor` of the page before."),
 ];
-
-const ATTACHMENTS: [&str; 2] = ["NoAttachment", "VifAttachment"];
 
 const FILTER: &str = "Keep what equals the value. It may begin with an operator: `=`, `!=`, `~` (contains, or matches if \
                       there is a `*`), `!~`.";
@@ -95,26 +95,28 @@ fn operations() -> Vec<Operation> {
 }
 
 fn of_kind(row: &Row) -> Vec<Operation> {
-    let (list, kind, name) = (row.path(), row.kind, row.type_name);
+    let (list, kind) = (row.path(), row.kind);
+    let types = || row.types.to_vec();
+    let one = |path: &str, summary: String| Operation { answer: Answer::One(types()), ..get_one(path, &summary, "") };
     let object = format!("{list}/{{uuid}}");
     let filters = [&["uuid", "display_name"][..], if row.tagged { &["tag", "tag_scope"] } else { &[] }].concat();
     let filters = filters.into_iter().chain(row.filters.iter().map(|filter| filter.name));
     let filters = filters.map(|filter| (filter, FILTER));
     let all = PAGING.into_iter().chain(SHOWN).chain(filters).collect();
     let mut operations = vec![
-        Operation { query: all, answer: Answer::List(name), ..get_one(&list, &format!("List {kind}s"), name) },
-        Operation { method: "post", body: vec![name], status: 201, ..get_one(&list, &format!("Make a {kind}"), name) },
-        Operation { query: SHOWN.to_vec(), ..get_one(&object, &format!("Show a {kind}"), name) },
+        Operation { query: all, answer: Answer::List(types()), ..one(&list, format!("List {kind}s")) },
+        Operation { method: "post", body: types(), status: 201, ..one(&list, format!("Make a {kind}")) },
+        Operation { query: SHOWN.to_vec(), ..one(&object, format!("Show a {kind}")) },
         Operation {
             method: "put",
-            body: vec![name],
-            ..get_one(&object, &format!("Change a {kind}: fields left out keep their values"), name)
+            body: types(),
+            ..one(&object, format!("Change a {kind}: fields left out keep their values"))
         },
         Operation {
             method: "delete",
             status: 204,
             answer: Answer::Nothing,
-            ..get_one(&object, &format!("Remove a {kind}"), name)
+            ..one(&object, format!("Remove a {kind}"))
         },
     ];
     operations.extend(row.below.iter().flat_map(|below| of_below(row, below, &object)));
@@ -125,18 +127,22 @@ fn of_below(row: &Row, below: &Below, object: &str) -> Vec<Operation> {
     let (path, kind) = (format!("{object}/{}", below.segment()), row.kind);
     match below {
         Below::Status(view) => vec![get_one(&path, &format!("What is known of a {kind}"), view.type_name)],
-        Below::Attachment => {
+        Below::Attachment(types) => {
             let show = get_one(&path, &format!("Show what a {kind} is plugged into"), "");
             let plug = get_one(&path, &format!("Plug a {kind} in, or out"), "");
-            let answer = || Answer::One(ATTACHMENTS.to_vec());
+            let answer = || Answer::One(types.to_vec());
             vec![
                 Operation { answer: answer(), ..show },
-                Operation { method: "put", body: ATTACHMENTS.to_vec(), answer: answer(), ..plug },
+                Operation { method: "put", body: types.to_vec(), answer: answer(), ..plug },
             ]
         }
         Below::Statistic => {
             let show = get_one(&path, &format!("Counters of a {kind}: not collected yet"), "Error");
             vec![Operation { status: 501, ..show }]
+        }
+        Below::Queues => {
+            let show = get_one(&path, &format!("List the queues that the ports of a {kind} use"), "");
+            vec![Operation { answer: Answer::List(vec!["LogicalQueueConfig"]), query: SHOWN.to_vec(), ..show }]
         }
     }
 }
@@ -159,7 +165,7 @@ fn besides() -> Vec<Operation> {
         get_one("/ws.v1/control-cluster/status", "The state of the control cluster", "ControlClusterStatus"),
         Operation {
             query: SHOWN[..1].to_vec(),
-            answer: Answer::List("ControlClusterNodeConfig"),
+            answer: Answer::List(vec!["ControlClusterNodeConfig"]),
             ..get_one("/ws.v1/control-cluster/node", "List the members of the control cluster", "")
         },
         get_one(node, "Show a member of the control cluster", "ControlClusterNodeConfig"),
@@ -188,7 +194,7 @@ fn besides() -> Vec<Operation> {
             ..plain("/ws.v1/control-cluster/invitation", "Let one more controller join: makes a token", Answer::Json)
         },
         Operation {
-            answer: Answer::List("RefusedPeer"),
+            answer: Answer::List(vec!["RefusedPeer"]),
             ..get_one("/ws.v1/control-cluster/refused-peers", "Peers that were turned away as transport nodes", "")
         },
         Operation { query: wait_for, ..wait },
@@ -196,6 +202,16 @@ fn besides() -> Vec<Operation> {
         Operation {
             method: "post",
             ..plain("/ws.v1/trace", "What becomes of a packet that a logical port's guest sends", Answer::Json)
+        },
+        Operation {
+            query: vec![
+                (
+                    "since",
+                    "Tell what changed after this revision; by default from now on. `Last-Event-ID` says the same.",
+                ),
+                ("kinds", "Only of these kinds, with commas between: `lswitch`, `lswitch/lport`."),
+            ],
+            ..plain("/ws.v1/watch", "Follow changes: `change`, `current` and `reset` events", Answer::Text(EVENTS))
         },
         plain("/ws.v1/schema", "List the schemas", Answer::Json),
         plain("/ws.v1/schema/{type}", "Show a schema", Answer::Json),
@@ -210,13 +226,21 @@ fn besides() -> Vec<Operation> {
 fn schemas() -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     for row in KINDS {
-        all.extend((row.schema)());
+        let mut schemas = (row.schema)();
+        let (_, own) = schemas.pop().expect("its own schema comes last");
+        all.extend(schemas);
+        all.extend(row.types.iter().map(|name| (name.to_string(), own.clone())));
         all.extend(row.status().into_iter().flat_map(|view| (view.schema)()));
     }
     for more in [
         named::<schema::Tag>(),
         named::<schema::NoAttachment>(),
         named::<schema::VifAttachment>(),
+        named::<schema::PatchAttachment>(),
+        named::<schema::L2GatewayAttachment>(),
+        named::<schema::L3GatewayAttachment>(),
+        named::<schema::VtepL2GatewayAttachment>(),
+        named::<schema::DomainGatewayAttachment>(),
         named::<schema::ControlClusterStatus>(),
         named::<schema::ControlClusterNodeConfig>(),
         named::<schema::ControlClusterNodeStatus>(),
@@ -228,21 +252,25 @@ fn schemas() -> BTreeMap<String, Value> {
         all.extend(more);
     }
     for row in KINDS {
-        let schema = all.get_mut(row.type_name).expect("its own name comes last in its schemas");
-        add_properties(schema, row_head(row));
+        for name in row.types {
+            add_properties(all.get_mut(*name).expect("each of its types has a schema"), row_head(row, name));
+        }
         if let Some(view) = row.status() {
             let schema = all.get_mut(view.type_name).expect("its own name comes last in its schemas");
             add_properties(schema, head(view.type_name));
         }
     }
-    for name in ["NoAttachment", "VifAttachment", "ControlClusterStatus", "ControlClusterNodeConfig", "ClusterMembers"]
-    {
+    let cluster = ["ControlClusterStatus", "ControlClusterNodeConfig", "ClusterMembers", "ControlClusterNodeStatus"];
+    for name in Attachment::TYPES.into_iter().chain(cluster) {
         add_properties(all.get_mut(name).expect("added above"), head(name));
     }
-    add_properties(all.get_mut("ControlClusterNodeStatus").expect("added above"), head("ControlClusterNodeStatus"));
-    let switch = serde_json::json!({ "$ref": "#/components/schemas/LogicalSwitchConfig" });
-    let port_status = all.get_mut("LogicalSwitchPortStatus").expect("a kind has it");
-    add_properties(port_status, [("lswitch".to_string(), switch)].into_iter().collect());
+    for (status, name, embedded) in [
+        ("LogicalSwitchPortStatus", "lswitch", "LogicalSwitchConfig"),
+        ("LogicalRouterPortStatus", "lrouter", "LogicalRouterConfig"),
+    ] {
+        let status = all.get_mut(status).expect("a kind has it");
+        add_properties(status, [(name.to_string(), reference(embedded))].into_iter().collect());
+    }
     all
 }
 
@@ -268,8 +296,8 @@ fn head(type_name: &str) -> Map<String, Value> {
 }
 
 /// What all objects of a kind carry beyond their own fields.
-fn row_head(row: &Row) -> Map<String, Value> {
-    let mut map = head(row.type_name);
+fn row_head(row: &Row, type_name: &str) -> Map<String, Value> {
+    let mut map = head(type_name);
     let uuid = serde_json::json!({
         "type": "string", "format": "uuid", "readOnly": true, "description": "Its name, set by the server."
     });
@@ -376,7 +404,7 @@ impl Operation {
             Answer::Text(media) => serde_json::json!({ *media: { "schema": { "type": "string" } } }),
             Answer::Json => json(serde_json::json!({ "type": "object" })),
             Answer::One(names) => json(any_of(names)),
-            Answer::List(name) => json(page(name)),
+            Answer::List(names) => json(page(names)),
         };
         let mut done = serde_json::json!({ "description": self.summary });
         if !content.is_null() {
@@ -388,12 +416,12 @@ impl Operation {
 }
 
 /// A page of a list.
-fn page(name: &str) -> Value {
+fn page(names: &[&'static str]) -> Value {
     serde_json::json!({
         "type": "object",
         "required": ["results"],
         "properties": {
-            "results": { "type": "array", "items": reference(name) },
+            "results": { "type": "array", "items": any_of(names) },
             "result_count": {
                 "type": "integer", "description": "How many there are over all pages; on the first page only."
             },

@@ -13,7 +13,7 @@ use super::kinds::{Filter, Find, Row, Under};
 use crate::controller::State;
 use axum::extract::Query;
 use axum::http::Uri;
-use selvedge_core::nib::{Common, Tag};
+use selvedge_core::nib::Tag;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -242,16 +242,17 @@ impl Conditions {
 
     /// Whether an object fits. What is cheap comes first.
     pub(super) fn hold(&self, row: &Row, state: &State, under: Under, uuid: &Uuid) -> bool {
-        let Some(common) = (row.common)(&state.nib, uuid) else { return false };
+        let common = state.nib.common(row.kind, *uuid);
+        let name = common.and_then(|common| common.display_name.as_deref());
+        let tags = common.map_or(&[][..], |common| &common.tags);
         row.exists(&state.nib, under, uuid)
             && (self.uuid.0.is_empty() || self.uuid.hold(&[&uuid.to_string()]))
-            && self.display_name.hold(&[common.display_name.as_deref().unwrap_or_default()])
-            && self.tags_hold(common)
+            && self.display_name.hold(&[name.unwrap_or_default()])
+            && self.tags_hold(tags)
             && (self.others.is_empty() || self.others_hold(row, state, uuid))
     }
 
-    fn tags_hold(&self, common: &Common) -> bool {
-        let tags = &common.tags;
+    fn tags_hold(&self, tags: &[Tag]) -> bool {
         let any = |test: &Test, texts: &mut dyn Iterator<Item = &str>| {
             let mut texts = texts.map(|text| test.fits(text));
             texts.any(|fits| fits) != test.negative

@@ -18,8 +18,9 @@ use axum::extract::{RawPathParams, State};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use selvedge_core::nib::{Command, Object, Refusal};
+use selvedge_core::nib::{Command, Kind, Object, Refusal};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -59,7 +60,10 @@ fn below_object<R: Runtime>(row: &'static Row, below: &'static Below) -> MethodR
         Below::Status(view) => {
             get(async move |State(api): State<Arc<Api<R>>>, path: Target| status(&api, row, view, &path))
         }
-        Below::Attachment => attachment::routes::<R>(row),
+        Below::Attachment(types) => attachment::routes::<R>(row, types),
+        Below::Queues => {
+            get(async move |State(api): State<Arc<Api<R>>>, path: Target, uri: Uri| queues(&api, row, &path, &uri))
+        }
         Below::Statistic => get(async move |State(api): State<Arc<Api<R>>>, path: Target| statistic(&api, row, &path)),
     }
 }
@@ -89,7 +93,7 @@ fn uuid(what: impl std::fmt::Display, text: &str) -> Result<Uuid, ApiError> {
 impl Target {
     /// Whose objects are meant.
     pub(super) fn under(&self, row: &Row) -> Result<Under, ApiError> {
-        match (row.parent, self.parent.as_deref()) {
+        match (row.kind.parent(), self.parent.as_deref()) {
             (Some(kind), Some(word)) if word != "*" => uuid(kind, word).map(Under::Parent),
             _ => Ok(Under::Any),
         }
@@ -136,6 +140,18 @@ fn statistic<R: Runtime>(api: &Api<R>, row: &Row, target: &Target) -> Result<Res
     Err(ApiError::NotImplemented(format!("counters of {}s are not collected", row.kind)))
 }
 
+/// The queues that the ports of a switch use.
+fn queues<R: Runtime>(api: &Api<R>, row: &Row, target: &Target, uri: &Uri) -> Result<Response, ApiError> {
+    let shown = Shown::of_list(&pairs(uri)?);
+    let page = read(api, row, target, |state, switch| {
+        let used: BTreeSet<Uuid> = state.nib.ports_of(*switch).filter_map(|(_, port)| port.config.queue_uuid).collect();
+        let queue = self::row(Kind::LogicalQueue);
+        let results: Vec<Value> = used.iter().filter_map(|uuid| shown.render(queue, state, uuid)).collect();
+        Some(listing::Page { result_count: Some(results.len()), page_cursor: None, results })
+    })?;
+    Ok(json::response(StatusCode::OK, &page))
+}
+
 /// What makes a request that is sent again the same request: `Idempotency-Key`, a word of the client's, on a request by the same
 /// user, to the same place, with the same body (draft-ietf-httpapi-idempotency-key-header). A client that did not hear
 /// what became of it sends it again, to whichever controller.
@@ -175,7 +191,7 @@ async fn create<R: Runtime>(
     once: &Once,
     body: Map<String, Value>,
 ) -> Result<Response, ApiError> {
-    let parent = match (target.under(row)?, row.parent) {
+    let parent = match (target.under(row)?, row.kind.parent()) {
         (Under::Parent(uuid), Some(kind)) => {
             let exists = api.handle.read(|state| self::row(kind).exists(&state.nib, Under::Any, &uuid));
             Some(exists.then_some(uuid).ok_or(Refusal::NotFound { kind, uuid })?)
@@ -210,7 +226,7 @@ async fn change<R: Runtime>(
     let mut merges = 0;
     loop {
         let (stored, parent, read_at) = read(api, row, target, |state, uuid| {
-            let parent = (row.parent_of)(&state.nib, uuid);
+            let parent = state.nib.parent(row.kind, *uuid);
             Some(((row.fields)(&state.nib, uuid)?, parent, state.nib.modified(row.kind, *uuid)?))
         })?;
         let object = read_object(row, merge(stored, body.clone()), parent)?;
@@ -237,10 +253,13 @@ fn merge(mut stored: Map<String, Value>, changes: Map<String, Value>) -> Map<Str
 
 /// An object of a kind, from what a client sent: what the server sets is ignored, null unsets.
 fn read_object(row: &Row, mut body: Map<String, Value>, parent: Option<Uuid>) -> Result<Object, ApiError> {
-    match body.remove("type") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(name)) if name == row.type_name => {}
-        Some(_) => return Err(ApiError::Invalid(format!("type: it must be {} here", row.type_name))),
+    match (body.get("type"), row.only_type()) {
+        (None | Some(Value::Null), Some(_)) => {}
+        (Some(Value::String(name)), _) if row.types.contains(&name.as_str()) => {}
+        _ => return Err(ApiError::Invalid(format!("type: it must be {} here", row.types.join(" or ")))),
+    }
+    if row.only_type().is_some() {
+        body.remove("type");
     }
     body.retain(|name, value| name != "uuid" && !name.starts_with('_') && !value.is_null());
     let object = (row.parse)(body, parent)?;
@@ -253,7 +272,6 @@ fn read_object(row: &Row, mut body: Map<String, Value>, parent: Option<Uuid>) ->
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use selvedge_core::nib::Kind;
 
     fn changes() -> impl Strategy<Value = Map<String, Value>> {
         let name = prop_oneof![Just(Value::Null), "[a-z]{0,5}".prop_map(Value::from)];

@@ -5,6 +5,14 @@
 //! here. What every object carries (`uuid`, `type`, `_href`, `_schema`, and name and tags) is added in one place,
 //! [`super::openapi`].
 
+mod gateway;
+mod policy;
+mod router;
+
+pub use gateway::*;
+pub use policy::*;
+pub use router::*;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -201,18 +209,6 @@ pub struct AddressPair {
     pub ip_address: Option<String>,
 }
 
-/// Nothing is plugged in.
-#[derive(ToSchema)]
-pub struct NoAttachment {}
-
-/// A guest's interface, wherever it appears.
-#[derive(ToSchema)]
-pub struct VifAttachment {
-    /// Compared with `external_ids:iface-id` (or `xs-vif-uuid`) on the switches.
-    #[schema(max_length = 255)]
-    pub vif_uuid: String,
-}
-
 /// What is known of a logical switch.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct LogicalSwitchStatus {
@@ -242,8 +238,10 @@ pub struct LogicalSwitchPortStatus {
     pub transport_node_uuid: Option<String>,
     /// The interface there.
     pub vif_interface: Option<String>,
-    /// That node is known to hold the port's latest change.
+    /// That node is known to hold the port's latest change, and all of it is carried out.
     pub realised: bool,
+    /// Fields that say something which this release keeps and returns, and does not carry out.
+    pub not_carried_out: Vec<String>,
     /// The revision of the port's latest change.
     pub desired_revision: u64,
     /// Why `fabric_status_up` is false, for an operator.
@@ -482,6 +480,15 @@ pub struct RefusedPeer {
     pub count: u64,
     /// When last, RFC 3339.
     pub last: String,
+}
+
+/// What is known of something that has no status of its own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResourceStatus {
+    /// Whether the network does what it says.
+    pub realised: bool,
+    /// Why not, for an operator.
+    pub reason: Option<String>,
 }
 
 /// Why a request was not carried out.

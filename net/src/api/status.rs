@@ -7,12 +7,12 @@
 //! Start at [`logical_port`]; [`down`] gives the reasons.
 
 use super::schema::{
-    ConnectionStatus, LogicalSwitchPortStatus, LogicalSwitchStatus, NodeCounters, NodeRepair, SessionStatus,
-    TransportNodeStatus,
+    ConnectionStatus, LogicalRouterPortStatus, LogicalRouterStatus, LogicalSwitchPortStatus, LogicalSwitchStatus,
+    NodeCounters, NodeRepair, ResourceStatus, SessionStatus, TransportNodeStatus,
 };
 use crate::controller::{Connection, NodeState, State};
 use selvedge_core::ids::Revision;
-use selvedge_core::nib::{Attachment, Location, PortRecord};
+use selvedge_core::nib::{Attachment, Kind, Location, PortRecord};
 use std::time::SystemTime;
 use uuid::Uuid;
 
@@ -27,13 +27,16 @@ pub(super) fn logical_port(state: &State, uuid: Uuid) -> Option<LogicalSwitchPor
     let location = state.nib.port_location(port);
     let reason = down(state, port, location.as_ref());
     let node = location.as_ref().map(|location| location.node);
+    let not_carried_out = port.config.not_carried_out();
+    let holds = node.and_then(|node| state.nodes.get(&node)).is_some_and(|node| holds(node, port.touched));
     Some(LogicalSwitchPortStatus {
         admin_status_enabled: port.config.admin_status_enabled,
         link_status_up: location.is_some(),
         fabric_status_up: reason.is_none(),
         transport_node_uuid: node.map(|node| node.to_string()),
         vif_interface: location.as_ref().map(|location| location.claim.observed.interface.clone()),
-        realised: node.and_then(|node| state.nodes.get(&node)).is_some_and(|node| holds(node, port.touched)),
+        realised: holds && not_carried_out.is_empty(),
+        not_carried_out: not_carried_out.into_iter().map(String::from).collect(),
         desired_revision: port.touched.0,
         reason,
     })
@@ -61,10 +64,47 @@ fn down(state: &State, port: &PortRecord, location: Option<&Location<'_>>) -> Op
     node.err().map(|why| format!("transport node {} {why}", location.node))
 }
 
+/// What is said of everything that is only kept.
+const NOT_CARRIED_OUT: &str = "it is kept and returned, and not carried out by this release";
+
+/// The status of something from which nothing follows yet.
+pub(super) fn kept() -> ResourceStatus {
+    ResourceStatus { realised: false, reason: Some(NOT_CARRIED_OUT.into()) }
+}
+
+/// The status of a logical router.
+pub(super) fn logical_router(state: &State, uuid: Uuid) -> Option<LogicalRouterStatus> {
+    state.nib.kept(Kind::LogicalRouter, uuid)?;
+    let mut status = LogicalRouterStatus { reason: Some(NOT_CARRIED_OUT.into()), ..LogicalRouterStatus::default() };
+    for port in state.nib.uuids(Kind::LogicalRouterPort, Some(uuid), None) {
+        let is_up = state.nib.router_ports().get(&port).is_some_and(|record| record.config.admin_status_enabled);
+        status.lport_count += 1;
+        status.lport_admin_up_count += u64::from(is_up);
+    }
+    Some(status)
+}
+
+/// The status of a port of a logical router.
+pub(super) fn logical_router_port(state: &State, uuid: Uuid) -> Option<LogicalRouterPortStatus> {
+    let port = state.nib.router_ports().get(&uuid)?;
+    Some(LogicalRouterPortStatus {
+        admin_status_enabled: port.config.admin_status_enabled,
+        link_status_up: false,
+        fabric_status_up: false,
+        realised: false,
+        reason: Some(NOT_CARRIED_OUT.into()),
+    })
+}
+
 fn unplugged(attachment: &Attachment) -> String {
     match attachment {
         Attachment::None => "nothing is plugged into the port".into(),
         Attachment::Vif { vif_uuid } => format!("VIF {vif_uuid} is on no transport node that takes part"),
+        Attachment::Patch { .. } => format!("a router is plugged in: {NOT_CARRIED_OUT}"),
+        Attachment::L2Gateway { .. }
+        | Attachment::L3Gateway { .. }
+        | Attachment::VtepL2Gateway { .. }
+        | Attachment::DomainGateway { .. } => format!("a gateway is plugged in: {NOT_CARRIED_OUT}"),
     }
 }
 

@@ -10,6 +10,7 @@
 mod feed;
 mod gossip;
 mod handle;
+mod journal;
 mod link;
 mod nodes;
 mod progress;
@@ -18,6 +19,7 @@ mod run;
 pub use feed::{Fed, Feed, Parcel};
 pub use gossip::{Gossip, Heard, Word};
 pub use handle::{Handle, Late, Stopped, SubmitError, Waited};
+pub use journal::{Changed, Journal};
 pub use link::{Link, Protocol};
 pub use nodes::{Connection, Counters, Fences, NodeState, Peers, Reach, RefusedPeer, Repair, Report};
 pub use progress::Progress;
@@ -43,6 +45,8 @@ pub struct State {
     pub nodes: BTreeMap<Uuid, NodeState>,
     /// Who was turned away.
     pub peers: Peers,
+    /// Which resources changed last.
+    pub journal: Journal,
     /// Where changes go, by transport node; only nodes whose flows are in step have one.
     feeds: BTreeMap<NodeNumber, Feed>,
     /// Which member of the cluster this is.
@@ -65,7 +69,8 @@ impl State {
         let engine = Engine::from_nib(&nib);
         let unknown = NodeState { progress: Some(Progress::unknown(nib.revision())), ..NodeState::default() };
         let nodes = nib.nodes().keys().map(|uuid| (*uuid, unknown.clone())).collect();
-        State { nib, engine, nodes, ..State::default() }
+        let journal = Journal::beginning(nib.revision());
+        State { nib, engine, nodes, journal, ..State::default() }
     }
 
     /// The state of a member that starts, before its log is applied.
@@ -88,7 +93,7 @@ impl State {
             return;
         }
         let fresh = State::of(nib);
-        (self.nib, self.engine, self.nodes) = (fresh.nib, fresh.engine, fresh.nodes);
+        (self.nib, self.engine, self.nodes, self.journal) = (fresh.nib, fresh.engine, fresh.nodes, fresh.journal);
         self.replaced += 1;
         std::mem::take(&mut self.feeds).into_values().for_each(|feed| feed.end());
         self.links.values().for_each(Link::replace);
@@ -116,6 +121,7 @@ impl State {
         if self.is_recovering {
             return Ok(revision);
         }
+        self.journal.enter(&self.nib, &changes);
         changes.iter().for_each(|change| self.tell_drivers(*change));
         for Difference { nodes, delta } in self.engine.update(&self.nib, &changes) {
             let parcel = Arc::new(Parcel::new(delta));
@@ -146,7 +152,7 @@ impl State {
             }
             // Switches are to know all controllers.
             Change::Cluster => return self.links.values().for_each(Link::wake),
-            Change::Zone(_) | Change::Switch(_) | Change::Port(_) | Change::User => return,
+            Change::Zone(_) | Change::Switch(_) | Change::Port(_) | Change::Kept(..) | Change::User => return,
         };
         if self.nib.nodes().contains_key(&uuid) {
             self.nodes.entry(uuid).or_default().progress.get_or_insert_default();

@@ -1,0 +1,162 @@
+//! What all kinds of resources have in common: a place, a parent, name and tags, a time of change.
+//!
+//! Start at [`Nib::uuids`] to walk over a kind, at [`Nib::object`] for one.
+
+use super::{Attachment, Common, Kept, Kind, Nib, Object, PortNumbers};
+use crate::ids::Revision;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use uuid::Uuid;
+
+impl Nib {
+    fn kept_of(&self, kind: Kind) -> Option<&BTreeMap<Uuid, Kept>> {
+        self.kept.get(&kind)
+    }
+
+    /// A resource from which nothing follows yet, as configured.
+    pub fn kept(&self, kind: Kind, uuid: Uuid) -> Option<&Object> {
+        Some(&self.kept_of(kind)?.get(&uuid)?.object)
+    }
+
+    /// The revision at which an object's configuration last changed; nothing if there is no such object.
+    pub fn modified(&self, kind: Kind, uuid: Uuid) -> Option<Revision> {
+        match kind {
+            Kind::TransportZone => self.zones.get(&uuid).map(|r| r.modified),
+            Kind::TransportNode => self.nodes.get(&uuid).map(|r| r.modified),
+            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| r.modified),
+            Kind::LogicalPort => self.ports.get(&uuid).map(|r| r.modified),
+            Kind::LogicalRouterPort => self.router_ports.get(&uuid).map(|r| r.modified),
+            Kind::LogicalRouter
+            | Kind::NatRule
+            | Kind::Route
+            | Kind::SecurityProfile
+            | Kind::Acl
+            | Kind::LogicalQueue
+            | Kind::GatewayService => self.kept_of(kind)?.get(&uuid).map(|kept| kept.modified),
+        }
+    }
+
+    /// An object as configured.
+    pub fn object(&self, kind: Kind, uuid: Uuid) -> Option<Object> {
+        match kind {
+            Kind::TransportZone => self.zones.get(&uuid).map(|r| Object::TransportZone(r.config.clone())),
+            Kind::TransportNode => self.nodes.get(&uuid).map(|r| Object::TransportNode(r.config.clone())),
+            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| Object::LogicalSwitch(r.config.clone())),
+            Kind::LogicalPort => {
+                self.ports.get(&uuid).map(|r| Object::LogicalPort { switch: r.switch, config: r.config.clone() })
+            }
+            Kind::LogicalRouterPort => {
+                let record = self.router_ports.get(&uuid)?;
+                Some(Object::LogicalRouterPort { router: record.router, config: record.config.clone() })
+            }
+            Kind::LogicalRouter
+            | Kind::NatRule
+            | Kind::Route
+            | Kind::SecurityProfile
+            | Kind::Acl
+            | Kind::LogicalQueue
+            | Kind::GatewayService => self.kept(kind, uuid).cloned(),
+        }
+    }
+
+    /// Name and tags of an object, if its kind has them.
+    pub fn common(&self, kind: Kind, uuid: Uuid) -> Option<&Common> {
+        match kind {
+            Kind::TransportZone => self.zones.get(&uuid).map(|r| &r.config.common),
+            Kind::TransportNode => self.nodes.get(&uuid).map(|r| &r.config.common),
+            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| &r.config.common),
+            Kind::LogicalPort => self.ports.get(&uuid).map(|r| &r.config.common),
+            Kind::LogicalRouterPort => self.router_ports.get(&uuid).map(|r| &r.config.common),
+            Kind::LogicalRouter
+            | Kind::NatRule
+            | Kind::Route
+            | Kind::SecurityProfile
+            | Kind::Acl
+            | Kind::LogicalQueue
+            | Kind::GatewayService => self.kept(kind, uuid)?.common(),
+        }
+    }
+
+    /// The object that one belongs to.
+    pub fn parent(&self, kind: Kind, uuid: Uuid) -> Option<Uuid> {
+        match kind {
+            Kind::LogicalPort => self.ports.get(&uuid).map(|r| r.switch),
+            Kind::LogicalRouterPort => self.router_ports.get(&uuid).map(|r| r.router),
+            Kind::NatRule | Kind::Route => self.kept(kind, uuid)?.parent(),
+            Kind::TransportZone
+            | Kind::TransportNode
+            | Kind::LogicalSwitch
+            | Kind::LogicalRouter
+            | Kind::SecurityProfile
+            | Kind::Acl
+            | Kind::LogicalQueue
+            | Kind::GatewayService => None,
+        }
+    }
+
+    /// The objects of a kind that come after one uuid, in the order of uuids; those of one parent, or all.
+    pub fn uuids(&self, kind: Kind, parent: Option<Uuid>, after: Option<Uuid>) -> Box<dyn Iterator<Item = Uuid> + '_> {
+        fn walk<T>(records: &BTreeMap<Uuid, T>, after: Option<Uuid>) -> Box<dyn Iterator<Item = Uuid> + '_> {
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            Box::new(records.range((from, Bound::Unbounded)).map(|(uuid, _)| *uuid))
+        }
+        match (kind, parent) {
+            (Kind::LogicalPort, Some(switch)) => Box::new(self.ports_of_after(switch, after)),
+            (_, Some(router)) => Box::new(self.parts_of_after(kind, router, after)),
+            (Kind::TransportZone, None) => walk(&self.zones, after),
+            (Kind::TransportNode, None) => walk(&self.nodes, after),
+            (Kind::LogicalSwitch, None) => walk(&self.switches, after),
+            (Kind::LogicalPort, None) => walk(&self.ports, after),
+            (Kind::LogicalRouterPort, None) => walk(&self.router_ports, after),
+            (
+                Kind::LogicalRouter
+                | Kind::NatRule
+                | Kind::Route
+                | Kind::SecurityProfile
+                | Kind::Acl
+                | Kind::LogicalQueue
+                | Kind::GatewayService,
+                None,
+            ) => match self.kept_of(kind) {
+                Some(kept) => walk(kept, after),
+                None => Box::new(std::iter::empty()),
+            },
+        }
+    }
+
+    /// What of a kind belongs to a logical router, after one uuid.
+    fn parts_of_after(&self, kind: Kind, router: Uuid, after: Option<Uuid>) -> impl Iterator<Item = Uuid> {
+        let from = after.map_or(Bound::Included((kind, Uuid::nil())), |after| Bound::Excluded((kind, after)));
+        let parts = self.index.parts_of.get(&router);
+        let range = parts.into_iter().flat_map(move |parts| parts.range((from, Bound::Included((kind, Uuid::max())))));
+        range.map(|(_, uuid)| *uuid)
+    }
+
+    /// What a port of a switch or a router is plugged into, and which of both it is.
+    pub fn attachment(&self, port: Uuid) -> Option<(Kind, &Attachment)> {
+        let of_switch = self.ports.get(&port).map(|record| (Kind::LogicalPort, &record.attachment));
+        of_switch.or_else(|| Some((Kind::LogicalRouterPort, &self.router_ports.get(&port)?.attachment)))
+    }
+
+    /// Derives again what belongs to which logical router, and what its ports are plugged into.
+    pub(super) fn index_routers(&mut self) {
+        let routers = self.kept.get(&Kind::LogicalRouter).into_iter().flatten();
+        for (router, _) in routers {
+            self.index.parts_of.insert(*router, Default::default());
+            self.index.portnos.insert(*router, PortNumbers::default());
+        }
+        for (uuid, port) in &self.router_ports {
+            self.index.parts_of.entry(port.router).or_default().insert((Kind::LogicalRouterPort, *uuid));
+            if let Some(number) = port.config.portno {
+                self.index.portnos.entry(port.router).or_default().take(number, *uuid);
+            }
+        }
+        for (kind, kept) in &self.kept {
+            for (uuid, record) in kept {
+                if let Some(router) = record.object.parent() {
+                    self.index.parts_of.entry(router).or_default().insert((*kind, *uuid));
+                }
+            }
+        }
+    }
+}

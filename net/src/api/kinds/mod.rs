@@ -1,0 +1,299 @@
+//! The table of resource kinds: one row gives everything the API does with a kind.
+//!
+//! Routes, lists, filters, tag queries, relations, `_href`, `_schema` and the OpenAPI document come from it. A new
+//! kind is a row in one of the files here, a schema in [`super::schema`], and whatever it has below its objects that no
+//! other kind has.
+//!
+//! Start at [`KINDS`] and [`Row`].
+
+mod gateway;
+mod policy;
+mod router;
+mod switch;
+mod transport;
+
+pub(super) use switch::render_attachment;
+
+use super::ROOT;
+use super::error::ApiError;
+use super::json;
+use super::openapi::{NamedSchema, named};
+use super::{schema, status};
+use selvedge_core::nib::{Kind, Nib, Object};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::controller::State;
+
+/// JSON and the parent's uuid to an object.
+type Parse = fn(Map<String, Value>, Option<Uuid>) -> Result<Object, ApiError>;
+
+/// Everything the API does with one kind of resource.
+pub(super) struct Row {
+    /// The kind.
+    pub kind: Kind,
+    /// Its word in paths.
+    pub segment: &'static str,
+    /// The `type` that its objects have, and the name of their schema. If there are several, requests must say which.
+    pub types: &'static [&'static str],
+    /// Whether objects carry tags; if not, tag queries are ignored.
+    pub tagged: bool,
+    /// What lists can be filtered by, beyond `uuid`, `display_name` and tags.
+    pub filters: &'static [Filter],
+    /// What `relations=` can ask for.
+    pub relations: &'static [Relation],
+    /// What lives below an object.
+    pub below: &'static [Below],
+    /// The object's fields as JSON.
+    pub fields: fn(&Nib, &Uuid) -> Option<Map<String, Value>>,
+    /// An object of a parent, read from JSON.
+    pub parse: Parse,
+    /// The schema of its fields; all of its types have the same.
+    pub schema: fn() -> Vec<NamedSchema>,
+}
+
+/// Something lists can be filtered by.
+pub(super) struct Filter {
+    /// Its name in queries.
+    pub name: &'static str,
+    /// What is compared.
+    pub find: Find,
+}
+
+/// What a filter compares.
+pub(super) enum Find {
+    /// A field; each element of it if it is a list.
+    Field(&'static str),
+    /// A field of each element of a list.
+    Each(&'static str, &'static str),
+    /// Something that is no field.
+    Look(fn(&State, &Uuid) -> Option<String>),
+}
+
+const fn field(name: &'static str) -> Filter {
+    Filter { name, find: Find::Field(name) }
+}
+
+/// Something that is shown with an object when asked for.
+pub(super) struct Relation {
+    /// Its name in queries and in the answer.
+    pub name: &'static str,
+    /// What it is.
+    pub look: fn(&State, &Uuid) -> Option<Value>,
+}
+
+/// Something that lives below an object.
+pub(super) enum Below {
+    /// `/status`.
+    Status(View),
+    /// `/attachment`, of one of these types.
+    Attachment(&'static [&'static str]),
+    /// `/statistic`.
+    Statistic,
+    /// `/lqueue`: the queues that its ports use.
+    Queues,
+}
+
+impl Below {
+    /// Its word in paths.
+    pub(super) fn segment(&self) -> &'static str {
+        match self {
+            Below::Status(_) => "status",
+            Below::Attachment(_) => "attachment",
+            Below::Statistic => "statistic",
+            Below::Queues => "lqueue",
+        }
+    }
+}
+
+/// Something that is computed about an object.
+#[derive(Clone, Copy)]
+pub(super) struct View {
+    /// The name of its schema, and its `type`.
+    pub type_name: &'static str,
+    /// What it says.
+    pub look: fn(&State, &Uuid) -> Option<Map<String, Value>>,
+    /// The schema of what it says.
+    pub schema: fn() -> Vec<NamedSchema>,
+}
+
+impl View {
+    /// The view as it is sent.
+    pub(super) fn render(&self, row: &Row, state: &State, uuid: &Uuid) -> Option<Value> {
+        let mut map = (self.look)(state, uuid)?;
+        map.insert("type".into(), self.type_name.into());
+        map.insert("_href".into(), format!("{}/status", row.href(&state.nib, uuid)?).into());
+        map.insert("_schema".into(), schema_href(self.type_name).into());
+        Some(Value::Object(map))
+    }
+}
+
+/// The objects that a path can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Under {
+    /// The kind has no parent, or all parents are meant.
+    Any,
+    /// The objects of one parent.
+    Parent(Uuid),
+}
+
+/// Where a schema is served.
+pub(super) fn schema_href(type_name: &str) -> String {
+    format!("{ROOT}/schema/{type_name}")
+}
+
+/// The row of a kind.
+pub(super) fn row(kind: Kind) -> &'static Row {
+    KINDS.iter().find(|row| row.kind == kind).expect("every kind has a row")
+}
+
+impl Row {
+    /// The path of a list, with a placeholder where the kind has a parent.
+    pub(super) fn path(&self) -> String {
+        match self.kind.parent() {
+            None => format!("{ROOT}/{}", self.segment),
+            Some(parent) => format!("{ROOT}/{}/{{parent}}/{}", row(parent).segment, self.segment),
+        }
+    }
+
+    /// The path of an object.
+    pub(super) fn href(&self, nib: &Nib, uuid: &Uuid) -> Option<String> {
+        let segment = self.segment;
+        match self.kind.parent() {
+            None => Some(format!("{ROOT}/{segment}/{uuid}")),
+            Some(kind) => {
+                let parent = nib.parent(self.kind, *uuid)?;
+                Some(format!("{ROOT}/{}/{parent}/{segment}/{uuid}", row(kind).segment))
+            }
+        }
+    }
+
+    /// Whether there is such an object.
+    pub(super) fn exists(&self, nib: &Nib, under: Under, uuid: &Uuid) -> bool {
+        nib.modified(self.kind, *uuid).is_some()
+            && match under {
+                Under::Any => true,
+                Under::Parent(parent) => nib.parent(self.kind, *uuid) == Some(parent),
+            }
+    }
+
+    /// The only type that its objects have, if they have one.
+    pub(super) fn only_type(&self) -> Option<&'static str> {
+        match self.types {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The whole object as it is sent.
+    pub(super) fn render(&self, nib: &Nib, uuid: &Uuid) -> Option<Map<String, Value>> {
+        let mut map = (self.fields)(nib, uuid)?;
+        map.insert("uuid".into(), uuid.to_string().into());
+        if let Some(only) = self.only_type() {
+            map.insert("type".into(), only.into());
+        }
+        let schema = schema_href(map["type"].as_str().expect("objects have a type"));
+        map.insert("_href".into(), self.href(nib, uuid)?.into());
+        map.insert("_schema".into(), schema.into());
+        Some(map)
+    }
+
+    /// What is computed about its objects, if anything is.
+    pub(super) fn status(&self) -> Option<&View> {
+        self.below.iter().find_map(|below| match below {
+            Below::Status(view) => Some(view),
+            Below::Attachment(_) | Below::Statistic | Below::Queues => None,
+        })
+    }
+}
+
+fn status_of(kind: Kind, state: &State, uuid: &Uuid) -> Option<Value> {
+    let row = row(kind);
+    row.status()?.render(row, state, uuid)
+}
+
+fn fields(config: &impl Serialize) -> Option<Map<String, Value>> {
+    Some(json::object(config))
+}
+
+/// The fields of an object from which nothing follows yet.
+fn kept(nib: &Nib, kind: Kind, uuid: &Uuid) -> Option<Map<String, Value>> {
+    match nib.kept(kind, *uuid)? {
+        Object::TransportZone(config) => fields(config),
+        Object::TransportNode(config) => fields(config),
+        Object::LogicalSwitch(config) => fields(config),
+        Object::LogicalPort { config, .. } => fields(config),
+        Object::LogicalRouter(config) => fields(config),
+        Object::LogicalRouterPort { config, .. } => fields(config),
+        Object::NatRule { config, .. } => fields(config),
+        Object::Route { config, .. } => fields(config),
+        Object::SecurityProfile(config) => fields(config),
+        Object::Acl(config) => fields(config),
+        Object::LogicalQueue(config) => fields(config),
+        Object::GatewayService(config) => fields(config),
+    }
+}
+
+/// The parent that the path of an object must name.
+fn owner(kind: Kind, parent: Option<Uuid>) -> Result<Uuid, ApiError> {
+    parent.ok_or_else(|| ApiError::Invalid(format!("the path must name a {kind}")))
+}
+
+/// `/status` of what nothing follows from yet.
+const KEPT: Below = Below::Status(View {
+    type_name: "ResourceStatus",
+    look: |_, _| Some(json::object(&status::kept())),
+    schema: named::<schema::ResourceStatus>,
+});
+
+/// Every kind of resource that is served.
+pub(super) static KINDS: &[Row] = &[
+    transport::ZONE,
+    transport::NODE,
+    switch::SWITCH,
+    switch::PORT,
+    router::ROUTER,
+    router::PORT,
+    router::NAT,
+    router::RIB,
+    policy::PROFILE,
+    policy::ACL,
+    policy::QUEUE,
+    gateway::SERVICE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_table_are_unique_and_agree() {
+        for (i, row) in KINDS.iter().enumerate() {
+            let is_other = |other: &Row| other.types.iter().all(|name| !row.types.contains(name));
+            assert!(KINDS[..i].iter().all(|other| other.path() != row.path() && is_other(other)));
+            if let Some(only) = row.only_type() {
+                assert_eq!((row.schema)().last().map(|(name, _)| name.as_str()), Some(only));
+            }
+            if let Some(view) = row.status() {
+                assert_eq!((view.schema)().last().map(|(name, _)| name.as_str()), Some(view.type_name));
+            }
+            let names = row.filters.iter().map(|filter| filter.name);
+            let unique: std::collections::BTreeSet<_> = names.clone().collect();
+            assert_eq!(unique.len(), names.count(), "{}", row.segment);
+        }
+    }
+
+    #[test]
+    fn filters_name_fields_that_exist() {
+        for row in KINDS {
+            let schema = serde_json::to_value(&(row.schema)().pop().expect("its own schema").1).expect("JSON");
+            for filter in row.filters {
+                if let Find::Field(name) | Find::Each(name, _) = &filter.find {
+                    let is_type = *name == "type" && row.only_type().is_none();
+                    assert!(is_type || schema["properties"].get(name).is_some(), "{} {name}", row.segment);
+                }
+            }
+        }
+    }
+}

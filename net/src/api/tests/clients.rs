@@ -1,0 +1,165 @@
+//! What clients that nobody here wrote send, in the order in which they send it.
+
+use super::*;
+
+#[tokio::test]
+async fn a_cloudstack_network_with_a_router_nat_and_a_public_address() {
+    let server = TestServer::new().await;
+    let node = server.create("/ws.v1/transport-node", json!({})).await;
+    let gateway = json!({"type": "L3Gateway", "transport_node_uuid": node, "device_id": "breth1", "group_id": 0});
+    let service = json!({"type": "L3GatewayServiceConfig", "display_name": "public", "gateways": [gateway]});
+    let service = server.create("/ws.v1/gateway-service", service).await;
+    let asked = format!("/ws.v1/gateway-service?types=L3GatewayServiceConfig&fields=*&uuid={service}");
+    assert_eq!(server.get(&asked).await["results"][0]["gateways"][0]["group_id"], 0);
+    let asked = format!("/ws.v1/gateway-service?types=L2GatewayServiceConfig&fields=*&uuid={service}");
+    assert_eq!(server.get(&asked).await["result_count"], 0);
+
+    let tags = json!([{"scope": "cs_account", "tag": "a"}]);
+    let routing = json!({
+        "type": "SingleDefaultRouteImplicitRoutingConfig",
+        "default_route_next_hop": {"type": "RouterNextHop", "gateway_ip_address": "172.30.0.1"},
+    });
+    let config = json!({
+        "display_name": "r", "tags": tags, "routing_config": routing, "distributed": false,
+        "replication_mode": "service", "nat_synchronization_enabled": false,
+    });
+    let router = server.create("/ws.v1/lrouter", config).await;
+    let ports = format!("/ws.v1/lrouter/{router}/lport");
+    let outside = json!({"portno": 1, "admin_status_enabled": true, "ip_addresses": ["172.30.0.10/24"],
+        "mac_address": "00:00:00:00:00:00", "type": "LogicalRouterPortConfig", "display_name": "public"});
+    let outside = server.create(&ports, outside).await;
+    let to_gateway = json!({"type": "L3GatewayAttachment", "l3_gateway_service_uuid": service, "vlan_id": 42});
+    server.put(&format!("{ports}/{outside}/attachment"), to_gateway).await;
+
+    let switch = server.create("/ws.v1/lswitch", json!({"display_name": "n", "transport_zones": []})).await;
+    let lports = format!("/ws.v1/lswitch/{switch}/lport");
+    let lport = server.create(&lports, json!({"display_name": "to the router"})).await;
+    let inside = server.create(&ports, json!({"ip_addresses": ["10.1.1.1/24"]})).await;
+    let patch = |peer: &str| json!({"type": "PatchAttachment", "peer_port_uuid": peer});
+    let plugged = server.put(&format!("{ports}/{inside}/attachment"), patch(&lport)).await;
+    assert_eq!(plugged["peer_port_href"], format!("{lports}/{lport}"));
+    let back = server.get(&format!("{lports}/{lport}/attachment")).await;
+    assert_eq!((&back["type"], &back["peer_port_uuid"]), (&json!("PatchAttachment"), &json!(inside)));
+    server.put(&format!("{lports}/{lport}/attachment"), patch(&inside)).await;
+
+    let filtered = server.get(&format!("{ports}?fields=*&attachment_gwsvc_uuid={service}&attachment_vlan=42")).await;
+    assert_eq!(uuids(&filtered), [outside.clone()]);
+    let mac = filtered["results"][0]["mac_address"].as_str().expect("an address").to_string();
+    assert_ne!(mac, "00:00:00:00:00:00");
+    let mut whole = filtered["results"][0].clone();
+    whole["ip_addresses"] = json!(["172.30.0.10/24", "172.30.0.11/24"]);
+    let put = server.put(&format!("{ports}/{outside}"), whole).await;
+    assert_eq!((&put["ip_addresses"][1], &put["mac_address"]), (&json!("172.30.0.11/24"), &json!(mac)));
+    let filtered = server.get(&format!("{ports}?fields=*&attachment_lswitch_uuid={switch}")).await;
+    assert_eq!(uuids(&filtered), [inside]);
+
+    let nat = format!("/ws.v1/lrouter/{router}/nat");
+    let rules = [
+        json!({"type": "SourceNatRule", "order": 200, "match": {"ethertype": "IPv4", "source_ip_addresses": "10.1.1.1/24"},
+            "to_source_ip_address_min": "172.30.0.10", "to_source_ip_address_max": "172.30.0.10"}),
+        json!({"type": "DestinationNatRule", "order": 50, "to_destination_ip_address": "10.1.1.20", "to_destination_port": 80,
+            "match": {"ethertype": "IPv4", "protocol": 6, "destination_ip_addresses": "172.30.0.11", "destination_port": 8080}}),
+    ];
+    for rule in &rules {
+        server.create(&nat, rule.clone()).await;
+    }
+    let listed = server.get(&format!("{nat}?fields=*")).await;
+    for rule in &rules {
+        let is_same =
+            |listed: &&Value| rule.as_object().expect("an object").iter().all(|(k, v)| listed.get(k) == Some(v));
+        let found = listed["results"].as_array().expect("a list").iter().find(is_same).expect("as it was sent");
+        let own = ["_href", "_schema", "uuid"];
+        assert_eq!(found.as_object().expect("an object").len(), rule.as_object().expect("an object").len() + own.len());
+    }
+    assert_eq!(server.status(Method::DELETE, &format!("/ws.v1/lrouter/{router}"), "").await, 204);
+    assert_eq!(server.get(&format!("{lports}/{lport}/attachment")).await["type"], "NoAttachment");
+    assert_eq!(server.status(Method::GET, &nat, "").await, 404);
+}
+
+#[tokio::test]
+async fn an_openstack_router_with_a_floating_address() {
+    let server = TestServer::new().await;
+    let service = server.create("/ws.v1/gateway-service", json!({"type": "L3GatewayServiceConfig"})).await;
+    let tags = json!([{"scope": "os_tid", "tag": "t"}, {"scope": "quantum", "tag": "2014.2.4"}]);
+    let routing = json!({"type": "RoutingTableRoutingConfig"});
+    let config = json!({"display_name": "r", "tags": tags, "routing_config": routing, "type": "LogicalRouterConfig",
+        "distributed": false, "replication_mode": "service"});
+    let router = server.create("/ws.v1/lrouter", config).await;
+    let rib = format!("/ws.v1/lrouter/{router}/rib");
+    let default = json!({"prefix": "0.0.0.0/0", "next_hop_ip": "1.1.1.1", "protocol": "static", "action": "accept",
+        "type": "RoutingTableEntry"});
+    let default = server.create(&rib, default).await;
+    server.put(&format!("{rib}/{default}"), json!({"next_hop_ip": "172.24.4.1"})).await;
+    let routes = server.get(&format!("{rib}?fields=*&protocol=static&_page_length=1000&tag_scope=quantum")).await;
+    assert_eq!((uuids(&routes), &routes["results"][0]["next_hop_ip"]), (vec![default], &json!("172.24.4.1")));
+    let again = json!({"prefix": "0.0.0.0/0", "next_hop_ip": "172.24.4.1"}).to_string();
+    assert_eq!(server.status(Method::POST, &rib, &again).await, 409);
+
+    let ports = format!("/ws.v1/lrouter/{router}/lport");
+    let outside = json!({"admin_status_enabled": true, "display_name": "gw", "tags": [], "ip_addresses": ["0.0.0.0/31"],
+        "type": "LogicalRouterPortConfig"});
+    let outside = server.create(&ports, outside).await;
+    let untagged = json!({"type": "L3GatewayAttachment", "l3_gateway_service_uuid": service, "vlan_id": null});
+    server.put(&format!("{ports}/{outside}/attachment"), untagged).await;
+    let addresses = json!({"ip_addresses": ["172.24.4.2/28", "172.24.4.3/28"]});
+    assert_eq!(
+        server.put(&format!("{ports}/{outside}"), addresses.clone()).await["ip_addresses"],
+        addresses["ip_addresses"]
+    );
+
+    let nat = format!("/ws.v1/lrouter/{router}/nat");
+    let old = json!({"type": "DestinationNatRule", "match": {"destination_ip_addresses": "172.24.4.3", "ethertype": "IPv4"},
+        "to_destination_ip_address_min": "10.0.0.2", "to_destination_ip_address_max": "10.0.0.2"});
+    server.create(&nat, old).await;
+    server
+        .create(
+            &nat,
+            json!({"type": "NoSourceNatRule", "order": 10, "match": {"ethertype": "IPv4",
+        "destination_ip_addresses": "10.3.0.0/24"}}),
+        )
+        .await;
+    let listed = server.get(&format!("{nat}?fields=*&_page_length=1000&tag_scope=quantum")).await;
+    assert_eq!((&listed["result_count"], uuids(&listed).len()), (&json!(2), 2));
+    for rule in uuids(&listed) {
+        assert_eq!(server.status(Method::DELETE, &format!("{nat}/{rule}"), "").await, 204);
+    }
+
+    let shown = server.get(&format!("/ws.v1/lrouter/{router}?relations=LogicalRouterStatus")).await;
+    assert_eq!(shown["_relations"]["LogicalRouterStatus"]["lport_count"], 1);
+    let mut whole = shown.clone();
+    whole["routing_config"] = json!({"type": "SingleDefaultRouteImplicitRoutingConfig",
+        "default_route_next_hop": {"type": "RouterNextHop", "gateway_ip_address": "172.24.4.9"}});
+    assert_eq!(
+        server.put(&format!("/ws.v1/lrouter/{router}"), whole.clone()).await["routing_config"],
+        whole["routing_config"]
+    );
+    let list = "/ws.v1/lrouter?fields=uuid,tags,fabric_status&relations=LogicalRouterStatus&tag_scope=quantum";
+    assert_eq!(server.get(list).await["results"][0]["_relations"]["LogicalRouterStatus"]["fabric_status"], false);
+    let port = server.get("/ws.v1/lrouter/*/lport?fields=*&relations=LogicalPortStatus,LogicalPortAttachment").await;
+    let relations = &port["results"][0]["_relations"];
+    assert_eq!(relations["LogicalPortAttachment"]["type"], "L3GatewayAttachment");
+    assert_eq!(relations["LogicalPortStatus"]["lrouter"]["uuid"], router);
+}
+
+#[tokio::test]
+async fn an_openstack_security_group_that_names_itself() {
+    let server = TestServer::new().await;
+    let rules = json!({"display_name": "default", "logical_port_ingress_rules": [{"ethertype": "IPv4"}, {"ethertype": "IPv6"}],
+        "logical_port_egress_rules": [{"ethertype": "IPv4", "protocol": 17, "port_range_min": 68, "port_range_max": 68}]});
+    let profile = server.create("/ws.v1/security-profile", rules).await;
+    let path = format!("/ws.v1/security-profile/{profile}");
+    let egress = json!([
+        {"ethertype": "IPv4", "profile_uuid": profile},
+        {"ethertype": "IPv4", "protocol": 1, "port_range_min": 8, "port_range_max": 0},
+        {"ethertype": "IPv4", "ip_prefix": "10.0.0.1/24"},
+        {"ethertype": "IPv4", "ip_prefix": "1.10.10.0"},
+    ]);
+    let both = json!({"logical_port_ingress_rules": [{"ethertype": "IPv4", "ip_prefix": "127.0.0.1/32"}],
+        "logical_port_egress_rules": egress});
+    let put = server.put(&path, both.clone()).await;
+    assert_eq!(put["logical_port_egress_rules"], egress, "in the order and shape that was sent");
+    assert_eq!(put["display_name"], "default", "the name was not sent");
+    let listed = server.get(&format!("/ws.v1/security-profile?fields=*&uuid={profile}")).await;
+    assert_eq!(listed["results"][0]["logical_port_ingress_rules"], both["logical_port_ingress_rules"]);
+    assert_eq!(server.status(Method::DELETE, &path, "").await, 204, "only itself refers to it");
+}
