@@ -19,7 +19,12 @@ impl Nib {
     /// Why it was refused; nothing but the revision has changed then.
     pub fn apply(&mut self, command: &Command) -> Result<Vec<Change>, Refusal> {
         self.revision.0 += 1;
+        self.carry_out(command)
+    }
+
+    pub(super) fn carry_out(&mut self, command: &Command) -> Result<Vec<Change>, Refusal> {
         match command {
+            Command::By { author, command } => self.apply_by(author, command),
             Command::Create { uuid, object } => self.create(*uuid, object),
             Command::Update { uuid, object, read_at } => self.update(*uuid, object, *read_at),
             Command::Delete { kind, uuid } => self.delete(*kind, *uuid),
@@ -27,8 +32,14 @@ impl Nib {
             Command::Observe { node, epoch, present, gone } => self.observe((*node, *epoch), present, gone),
             Command::Cluster(command) => self.change_cluster(command),
             Command::Session(command) => self.change_session(command),
+            Command::User(command) => self.change_user(command),
+            Command::ReadOnly { on } => {
+                self.is_read_only = *on;
+                Ok(vec![Change::User])
+            }
             Command::SetUser { name, password_hash } => {
-                self.users.insert(name.clone(), User { password_hash: password_hash.clone() });
+                let user = User { password_hash: password_hash.clone(), role: Role::Admin };
+                self.users.insert(name.clone(), user);
                 Ok(vec![Change::User])
             }
         }

@@ -7,6 +7,7 @@
 //!
 //! The NIB holds intent and observation, nothing derived; flows are [`crate::compile`]'s. Start at [`Nib`].
 
+mod access;
 mod apply;
 mod attach;
 mod cluster;
@@ -18,6 +19,9 @@ mod refusal;
 mod restore;
 mod sessions;
 
+pub use access::{
+    AUDIT_MAX, AuditRecord, Author, Role, SHARED_SCOPE, TENANT_TAGS_MAX, USER_LENGTH_MAX, USERS_MAX, UserCommand,
+};
 pub use cluster::{Assignment, Cluster, ClusterCommand, Invitation, MemberRecord, Southbound};
 pub use config::*;
 pub use location::{Claim, Location, ObservedVif};
@@ -26,7 +30,7 @@ pub use sessions::{SESSIONS_MAX, SessionCommand, SessionRecord};
 
 use crate::ids::{Epoch, MemberId, NodeNumber, OfPort, PortKey, Revision, TunnelKey};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use uuid::Uuid;
 
@@ -80,7 +84,21 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Somebody logs in or out.
     Session(SessionCommand),
-    /// Add a user of the API, or change the password.
+    /// Change who may do what.
+    User(UserCommand),
+    /// Users may only read, or may change things again.
+    ReadOnly {
+        /// Whether they may only read.
+        on: bool,
+    },
+    /// Do what a user asked for, if they may.
+    By {
+        /// Who asked.
+        author: Author,
+        /// For what.
+        command: Box<Command>,
+    },
+    /// Add an administrator of the API, or change their password.
     SetUser {
         /// The login name.
         name: String,
@@ -213,6 +231,9 @@ pub struct Kept {
 pub struct User {
     /// The password's hash, in PHC string format.
     pub password_hash: String,
+    /// What they may do. A release before knew only administrators.
+    #[serde(default)]
+    pub role: Role,
 }
 
 /// The network information base.
@@ -241,6 +262,12 @@ pub struct Nib {
     /// By a digest of what clients show. A release before had none.
     #[serde(default)]
     sessions: BTreeMap<String, SessionRecord>,
+    /// A release before had none.
+    #[serde(default)]
+    audit: VecDeque<AuditRecord>,
+    /// A release before had no such thing.
+    #[serde(default)]
+    is_read_only: bool,
     /// Derived from the rest; rebuilt on load.
     #[serde(skip)]
     index: Index,

@@ -130,4 +130,25 @@ pub enum Refusal {
         /// Whose it is.
         by: MemberId,
     },
+    /// Who asked may not.
+    #[error("it is not allowed: {why}")]
+    Forbidden {
+        /// Why.
+        why: Cow<'static, str>,
+    },
+    /// Nobody may change anything for now.
+    #[error("the configuration is read-only while the controllers are maintained; try again later")]
+    ReadOnly,
+    /// There is no such user, and a new one needs a password.
+    #[error("there is no user '{name}'")]
+    NoSuchUser {
+        /// Their name.
+        name: String,
+    },
+    /// Somebody must be able to let others in.
+    #[error("user '{name}' is the only administrator")]
+    LastAdmin {
+        /// Their name.
+        name: String,
+    },
 }
