@@ -35,7 +35,7 @@ async fn plug<R: Runtime>(
     attachment: Attachment,
 ) -> Result<Response, ApiError> {
     let port = read(api, row, target, |_, uuid| Some(*uuid))?;
-    api.handle.submit(Command::Attach { port, attachment }).await?;
+    api.submit(&target.sender, Command::Attach { port, attachment }).await?;
     show(api, row, target)
 }
 

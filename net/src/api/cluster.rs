@@ -3,6 +3,7 @@
 //! One client takes the cluster for dead unless `cluster_status` is exactly `stable`, and reads the product version
 //! from the role `api_provider`. Start at [`routes`].
 
+use super::Authenticated;
 use super::error::ApiError;
 use super::kinds::{Row, row, schema_href};
 use super::listing::{self, Page};
@@ -19,10 +20,11 @@ use crate::controller::State as Controller;
 use crate::daemon::backup::Backup;
 use crate::runtime::Runtime;
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use selvedge_core::ids::MemberId;
 use selvedge_core::nib::{ClusterCommand, Command, Invitation, Kind, MemberRecord, Refusal};
 use serde::{Deserialize, Serialize};
@@ -41,19 +43,32 @@ const VIEW_MAX: Duration = Duration::from_secs(2);
 const ROLES: [&str; 5] =
     ["api_provider", "persistence_server", "logical_manager", "switch_manager", "directory_server"];
 
-/// The routes of the control cluster.
+/// What everybody may know of the control cluster.
 pub(super) fn routes<R: Runtime>() -> Router<Arc<Api<R>>> {
     Router::new()
         .route("/ws.v1/control-cluster", get(show::<R>))
         .route("/ws.v1/control-cluster/status", get(show_status::<R>))
         .route("/ws.v1/control-cluster/node", get(list_nodes::<R>))
-        .route("/ws.v1/control-cluster/node/{uuid}", get(show_node::<R>).delete(dismiss::<R>))
-        .route("/ws.v1/control-cluster/node/{uuid}/draining", put(drain::<R>))
+        .route("/ws.v1/control-cluster/node/{uuid}/status", get(show_node_status::<R>))
+}
+
+/// What operators may know.
+pub(super) fn details<R: Runtime>() -> Router<Arc<Api<R>>> {
+    Router::new()
+        .route("/ws.v1/control-cluster/node/{uuid}", get(show_node::<R>))
         .route("/ws.v1/control-cluster/member", get(list_members::<R>))
+        .route("/ws.v1/control-cluster/refused-peers", get(list_refused::<R>))
+        .route("/ws.v1/control-cluster/maintenance", get(show_maintenance::<R>))
+}
+
+/// What is for administrators.
+pub(super) fn orders<R: Runtime>() -> Router<Arc<Api<R>>> {
+    Router::new()
+        .route("/ws.v1/control-cluster/node/{uuid}", delete(dismiss::<R>))
+        .route("/ws.v1/control-cluster/node/{uuid}/draining", put(drain::<R>))
         .route("/ws.v1/control-cluster/backup", get(backup::<R>))
         .route("/ws.v1/control-cluster/invitation", post(invite::<R>))
-        .route("/ws.v1/control-cluster/node/{uuid}/status", get(show_node_status::<R>))
-        .route("/ws.v1/control-cluster/refused-peers", get(list_refused::<R>))
+        .route("/ws.v1/control-cluster/maintenance", put(maintain::<R>))
 }
 
 /// `value` with what every object carries.
@@ -281,7 +296,11 @@ const VALID_MAX: u64 = 7 * 86_400;
 const VALID: u64 = 3_600;
 
 /// Lets somebody join: answers with the token that it must show.
-async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) -> Result<Response, ApiError> {
+async fn invite<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    Extension(sender): Extension<Authenticated>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let bytes = json::bytes(request.into_body(), 4_096).await?;
     let wish = match bytes.is_empty() {
         true => InvitationWish::default(),
@@ -302,7 +321,8 @@ async fn invite<R: Runtime>(State(api): State<Arc<Api<R>>>, request: Request) ->
     }
     let (invitation, secret, now) = (R::uuid(), Secret(R::uuid().simple().to_string()), R::unix());
     let given = Invitation { secret: secret.digest(), until: now + valid, replaces: wish.replaces.map(MemberId) };
-    api.handle.submit(Command::Cluster(ClusterCommand::Invite { uuid: invitation, invitation: given, now })).await?;
+    let command = ClusterCommand::Invite { uuid: invitation, invitation: given, now };
+    api.submit(&sender, Command::Cluster(command)).await?;
     let members = members(&api).into_iter().filter_map(|known| known.address).collect();
     let token = Token { members, authority, invitation, secret };
     let body = serde_json::json!({ "token": token.to_string(), "valid_s": valid, "replaces": wish.replaces });
@@ -332,6 +352,7 @@ struct Draining {
 /// A member's transport nodes are handed to others, or it may have some again.
 async fn drain<R: Runtime>(
     State(api): State<Arc<Api<R>>>,
+    Extension(sender): Extension<Authenticated>,
     Path(uuid): Path<String>,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
@@ -339,15 +360,42 @@ async fn drain<R: Runtime>(
     let Draining { is_drained } =
         serde_json::from_slice(&bytes).map_err(|error| ApiError::Invalid(format!("the draining: {error}")))?;
     let member = find(&api, &uuid)?.member;
-    api.handle.submit(Command::Cluster(ClusterCommand::Drain { member, is_drained })).await?;
+    api.submit(&sender, Command::Cluster(ClusterCommand::Drain { member, is_drained })).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A member leaves, or is dead for good.
-async fn dismiss<R: Runtime>(State(api): State<Arc<Api<R>>>, Path(uuid): Path<String>) -> Result<StatusCode, ApiError> {
+async fn dismiss<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    Extension(sender): Extension<Authenticated>,
+    Path(uuid): Path<String>,
+) -> Result<StatusCode, ApiError> {
     let member = find(&api, &uuid)?.member;
-    api.handle.submit(Command::Cluster(ClusterCommand::Dismiss { member })).await?;
+    api.submit(&sender, Command::Cluster(ClusterCommand::Dismiss { member })).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether users may only read.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Maintenance {
+    is_read_only: bool,
+}
+
+async fn show_maintenance<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
+    let is_read_only = api.handle.read(|state| state.nib.is_read_only());
+    json::response(StatusCode::OK, &Maintenance { is_read_only })
+}
+
+/// Users may only read from now on, or may change things again.
+async fn maintain<R: Runtime>(
+    State(api): State<Arc<Api<R>>>,
+    Extension(sender): Extension<Authenticated>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let Maintenance { is_read_only } = json::decode(json::body(body).await?)?;
+    api.submit(&sender, Command::ReadOnly { on: is_read_only }).await?;
+    Ok(show_maintenance(State(api)).await)
 }
 
 /// Peers that connected as transport nodes and were turned away, newest last.

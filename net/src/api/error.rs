@@ -49,6 +49,9 @@ pub(super) enum ApiError {
     /// Too many wrong passwords for one user.
     #[error("too many wrong passwords; try again in {} seconds", wait.as_secs())]
     TooManyFailures { wait: Duration },
+    /// Who asks may not.
+    #[error("it is not allowed: {0}")]
+    Forbidden(String),
     /// As many follow changes as can.
     #[error("too many follow changes; try again later, or on another controller")]
     TooManyStreams,
@@ -95,6 +98,7 @@ impl ApiError {
             ApiError::NoSession => (StatusCode::UNAUTHORIZED, "NO_SESSION"),
             ApiError::WrongPassword { .. } => (StatusCode::UNAUTHORIZED, "WRONG_PASSWORD"),
             ApiError::TooManyFailures { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_FAILURES"),
+            ApiError::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             ApiError::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_STREAMS"),
             ApiError::NotYet(_) => (StatusCode::SERVICE_UNAVAILABLE, "NOT_YET"),
             ApiError::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
@@ -115,6 +119,10 @@ fn refusal_status(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NotMaster { .. } => (StatusCode::CONFLICT, "NOT_MASTER"),
         Refusal::NoCluster => (StatusCode::CONFLICT, "NO_CLUSTER"),
         Refusal::NotInvited { .. } => (StatusCode::FORBIDDEN, "NOT_INVITED"),
+        Refusal::Forbidden { .. } => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+        Refusal::ReadOnly => (StatusCode::FORBIDDEN, "READ_ONLY"),
+        Refusal::NoSuchUser { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_USER"),
+        Refusal::LastAdmin { .. } => (StatusCode::CONFLICT, "LAST_ADMIN"),
         Refusal::NoSuchMember { .. } => (StatusCode::NOT_FOUND, "NO_SUCH_MEMBER"),
         Refusal::LastMember { .. } => (StatusCode::CONFLICT, "LAST_MEMBER"),
         Refusal::AddressInUse { .. } => (StatusCode::CONFLICT, "ADDRESS_IN_USE"),

@@ -4,6 +4,7 @@
 //! created or deleted meanwhile may or may not be shown, but an object that existed throughout always is, since its
 //! place in the order never changes. Start at [`list`].
 
+use super::Authenticated;
 use super::error::ApiError;
 use super::kinds::{Row, Under, row};
 use super::query::ListQuery;
@@ -31,12 +32,18 @@ pub(super) struct Page {
     pub page_cursor: Option<String>,
 }
 
-/// A page of the objects of a kind.
+/// A page of the objects of a kind: those that who asks may see.
 ///
 /// # Errors
 /// If the parent does not exist.
-pub(super) fn list(handle: &Handle, row: &Row, under: Under, query: &ListQuery) -> Result<Page, ApiError> {
-    let mut scan = Scan::new(row, under, query);
+pub(super) fn list(
+    handle: &Handle,
+    row: &Row,
+    under: Under,
+    query: &ListQuery,
+    sender: &Authenticated,
+) -> Result<Page, ApiError> {
+    let mut scan = Scan::new(row, under, query, sender);
     while !handle.read(|state| scan.stretch(state))? {}
     Ok(scan.page())
 }
@@ -62,6 +69,7 @@ struct Scan<'q> {
     row: &'q Row,
     under: Under,
     query: &'q ListQuery,
+    sender: &'q Authenticated,
     only: Option<BTreeSet<Uuid>>,
     after: Option<Uuid>,
     results: Vec<Value>,
@@ -70,11 +78,12 @@ struct Scan<'q> {
 }
 
 impl<'q> Scan<'q> {
-    fn new(row: &'q Row, under: Under, query: &'q ListQuery) -> Scan<'q> {
+    fn new(row: &'q Row, under: Under, query: &'q ListQuery, sender: &'q Authenticated) -> Scan<'q> {
         Scan {
             row,
             under,
             query,
+            sender,
             only: query.conditions.only(),
             after: query.cursor,
             results: Vec::new(),
@@ -89,7 +98,8 @@ impl<'q> Scan<'q> {
         let stretch: Vec<Uuid> = self.uuids(&state.nib).take(STRETCH).collect();
         for uuid in &stretch {
             self.after = Some(*uuid);
-            if self.query.conditions.hold(self.row, state, self.under, uuid) {
+            let is_seen = self.sender.sees(&state.nib, self.row.kind, *uuid);
+            if is_seen && self.query.conditions.hold(self.row, state, self.under, uuid) {
                 self.fits(state, uuid);
             }
             if self.query.cursor.is_some() && self.more() {
@@ -101,7 +111,9 @@ impl<'q> Scan<'q> {
 
     fn check_parent(&self, nib: &Nib) -> Result<(), ApiError> {
         match (self.under, self.row.kind.parent()) {
-            (Under::Parent(uuid), Some(kind)) if !row(kind).exists(nib, Under::Any, &uuid) => {
+            (Under::Parent(uuid), Some(kind))
+                if !row(kind).exists(nib, Under::Any, &uuid) || !self.sender.sees(nib, kind, uuid) =>
+            {
                 Err(Refusal::NotFound { kind, uuid }.into())
             }
             _ => Ok(()),
@@ -120,7 +132,7 @@ impl<'q> Scan<'q> {
     fn fits(&mut self, state: &State, uuid: &Uuid) {
         self.fitting += 1;
         if self.results.len() < self.query.page_length {
-            self.results.extend(self.query.shown.render(self.row, state, uuid));
+            self.results.extend(self.query.shown.render(self.row, state, uuid, self.sender));
             self.last_shown = Some(*uuid);
         }
     }

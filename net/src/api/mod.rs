@@ -9,8 +9,6 @@
 //! space after each colon and comma ([`json`]).
 //!
 //! Start at [`router`]; [`serve()`] puts it on a listener.
-//!
-//! Ideal vs now: every user is an administrator ([`Authenticated`] is where roles will go).
 
 mod attachment;
 pub mod auth;
@@ -32,17 +30,20 @@ mod shell;
 mod status;
 #[cfg(test)]
 mod tests;
+mod users;
 mod watch;
 
 pub use auth::Authenticated;
 pub use serve::{Peer, serve};
 
 use crate::cluster::Member;
-use crate::controller::Handle;
+use crate::controller::{Handle, SubmitError};
 use crate::runtime::Runtime;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::routing::{get, post};
+use selvedge_core::ids::Revision;
+use selvedge_core::nib::Command;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -102,6 +103,18 @@ struct Api<R: Runtime> {
     streams: Arc<Semaphore>,
 }
 
+impl<R: Runtime> Api<R> {
+    /// Has carried out what somebody asks for, if they may.
+    async fn submit(&self, sender: &Authenticated, command: Command) -> Result<Revision, SubmitError> {
+        let outcome = self.handle.submit(sender.command::<R>(command)).await;
+        match &outcome {
+            Ok(revision) => tracing::info!(request = %sender.request, user = %sender.user, %revision, "changed"),
+            Err(error) => tracing::info!(request = %sender.request, user = %sender.user, %error, "not changed"),
+        }
+        outcome
+    }
+}
+
 /// The API of a controller, to be served.
 ///
 /// # Errors
@@ -115,24 +128,32 @@ pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) 
         .route("/ws.v1/openapi.json", get(openapi::document))
         .route("/healthz", get(shell::healthy))
         .route("/readyz", get(shell::ready::<R>));
-    let current = Router::new()
+    let linear = axum::middleware::from_fn_with_state(api.clone(), shell::linearizable::<R>);
+    let built = Router::new()
         .route("/ws.v1/realisation", get(realisation::show::<R>))
         .route("/ws.v1/transport-node/{uuid}/flows", get(look::flows::<R>))
         .route("/ws.v1/trace", post(look::trace::<R>))
         .route("/ws.v1/watch", get(watch::show::<R>))
-        .merge(resources::routes::<R>())
-        .layer(axum::middleware::from_fn_with_state(api.clone(), shell::linearizable::<R>));
-    // What is said of the cluster is said without it, too.
-    let closed = Router::new()
-        .route("/ws.v1/logout", get(auth::logout::<R>))
+        .route_layer(linear.clone())
         .route("/metrics", get(metrics::show::<R>))
-        .merge(current)
+        .merge(cluster::details::<R>())
+        .merge(users::audit_routes::<R>())
+        .route_layer(axum::middleware::from_fn(auth::staff));
+    let ruled =
+        cluster::orders::<R>().merge(users::routes::<R>()).route_layer(axum::middleware::from_fn(auth::administrators));
+    let closed = Router::new()
+        .merge(resources::routes::<R>().route_layer(linear))
+        .route("/ws.v1/logout", get(auth::logout::<R>))
+        // What is said of the cluster is said without it, too.
         .merge(cluster::routes::<R>())
         .merge(openapi::routes::<R>())
+        .merge(built)
+        .merge(ruled)
         .method_not_allowed_fallback(shell::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(api.clone(), shell::fresh_enough::<R>))
         .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require::<R>))
         .merge(Router::new().route("/ws.v1/login", post(auth::login::<R>)))
+        .layer(axum::middleware::from_fn(auth::same_site))
         .layer(axum::middleware::from_fn_with_state(api.clone(), shell::started::<R>));
     let shell = shell::Shell { server, api: api.clone() };
     Ok(open

@@ -193,6 +193,37 @@ fn besides() -> Vec<Operation> {
             status: 201,
             ..plain("/ws.v1/control-cluster/invitation", "Let one more controller join: makes a token", Answer::Json)
         },
+        get_one("/ws.v1/control-cluster/maintenance", "Whether users may only read", "Maintenance"),
+        Operation {
+            method: "put",
+            body: vec!["Maintenance"],
+            ..get_one(
+                "/ws.v1/control-cluster/maintenance",
+                "Let users only read, or change things again",
+                "Maintenance",
+            )
+        },
+        Operation { answer: Answer::List(vec!["UserConfig"]), ..get_one("/ws.v1/user", "List the users", "") },
+        get_one("/ws.v1/user/{name}", "Show a user", "UserConfig"),
+        Operation {
+            method: "put",
+            body: vec!["UserWish"],
+            ..get_one("/ws.v1/user/{name}", "Add a user (201), or change one: what is left out stays", "UserConfig")
+        },
+        Operation {
+            method: "delete",
+            status: 204,
+            answer: Answer::Nothing,
+            ..get_one("/ws.v1/user/{name}", "Remove a user: their sessions end", "")
+        },
+        Operation {
+            query: vec![
+                ("since", "What was done after this revision."),
+                ("_page_length", "Most entries: 100 by default, 1000 at most."),
+            ],
+            answer: Answer::List(vec!["AuditEntry"]),
+            ..get_one("/ws.v1/audit", "What users did, oldest first", "")
+        },
         Operation {
             answer: Answer::List(vec!["RefusedPeer"]),
             ..get_one("/ws.v1/control-cluster/refused-peers", "Peers that were turned away as transport nodes", "")
@@ -246,6 +277,10 @@ fn schemas() -> BTreeMap<String, Value> {
         named::<schema::ControlClusterNodeStatus>(),
         named::<schema::ClusterMembers>(),
         named::<schema::RefusedPeer>(),
+        named::<schema::UserConfig>(),
+        named::<schema::UserWish>(),
+        named::<schema::AuditEntry>(),
+        named::<schema::Maintenance>(),
         named::<schema::Realisation>(),
         named::<schema::Error>(),
     ] {
@@ -387,6 +422,7 @@ impl Operation {
             let what = match name {
                 "parent" => "The uuid of the object it belongs to; in lists, `*` means all.",
                 "type" => "The name of a schema.",
+                "name" => "The user's login name.",
                 _ => "The object's uuid.",
             };
             serde_json::json!({ "name": name, "in": "path", "required": true, "description": what, "schema": string })

@@ -8,6 +8,7 @@
 //! A filter that the kind does not have is refused: left out silently, it would return what was not asked for.
 //! Start at [`ListQuery::parse`].
 
+use super::Authenticated;
 use super::error::ApiError;
 use super::kinds::{Filter, Find, Row, Under};
 use crate::controller::State;
@@ -107,12 +108,13 @@ impl Shown {
     }
 
     /// An object as it is sent.
-    pub(super) fn render(&self, row: &Row, state: &State, uuid: &Uuid) -> Option<Value> {
+    pub(super) fn render(&self, row: &Row, state: &State, uuid: &Uuid, sender: &Authenticated) -> Option<Value> {
         let mut map = row.render(&state.nib, uuid)?;
         self.fields.keep(&mut map);
         if !self.relations.is_empty() {
             let asked = row.relations.iter().filter(|relation| self.relations.contains(relation.name));
-            let found = asked.filter_map(|relation| Some((relation.name.into(), (relation.look)(state, uuid)?)));
+            let found =
+                asked.filter_map(|relation| Some((relation.name.into(), relation.look.at(row, state, uuid, sender)?)));
             map.insert("_relations".into(), Value::Object(found.collect()));
         }
         Some(Value::Object(map))
@@ -209,6 +211,14 @@ impl Conditions {
             _ => self.add_other(row, name, test)?,
         }
         Ok(())
+    }
+
+    /// Where guests are is not for tenants.
+    fn may_ask(name: &str, sender: &Authenticated) -> Result<(), ApiError> {
+        match name.starts_with("attachment_node") && !sender.is_staff() {
+            true => Err(ApiError::Forbidden(format!("{name}: it is for operators and administrators"))),
+            false => Ok(()),
+        }
     }
 
     fn add_other(&mut self, row: &'static Row, name: &str, test: Test) -> Result<(), ApiError> {
@@ -308,14 +318,21 @@ impl ListQuery {
     ///
     /// # Errors
     /// Names the parameter that is wrong.
-    pub(super) fn parse(row: &'static Row, pairs: &[(String, String)]) -> Result<ListQuery, ApiError> {
+    pub(super) fn parse(
+        row: &'static Row,
+        pairs: &[(String, String)],
+        sender: &Authenticated,
+    ) -> Result<ListQuery, ApiError> {
         let mut query = ListQuery { page_length: PAGE_LENGTH_DEFAULT, ..ListQuery::default() };
         for (name, value) in pairs {
             match name.as_str() {
                 "_page_length" => query.page_length = page_length(value)?,
                 "_page_cursor" => query.cursor = Some(cursor(value)?),
                 _ if query.shown.take(name, value) => {}
-                _ => query.conditions.add(row, name, value)?,
+                _ => {
+                    Conditions::may_ask(name, sender)?;
+                    query.conditions.add(row, name, value)?;
+                }
             }
         }
         Ok(query)

@@ -18,7 +18,7 @@ use axum::extract::{RawPathParams, State};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use selvedge_core::nib::{Command, Kind, Object, Refusal};
+use selvedge_core::nib::{Command, Kind, Object, Refusal, Role};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,8 +68,10 @@ fn below_object<R: Runtime>(row: &'static Row, below: &'static Below) -> MethodR
     }
 }
 
-/// What the placeholders of a path say. A word that is no uuid names nothing.
+/// What the placeholders of a path say, and who asks. A word that is no uuid names nothing.
 pub(super) struct Target {
+    /// Who asks.
+    pub(super) sender: Authenticated,
     parent: Option<String>,
     uuid: Option<String>,
 }
@@ -81,7 +83,8 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Target {
         let params = RawPathParams::from_request_parts(parts, state).await;
         let params = params.map_err(|_| ApiError::NotFound(format!("{} here", parts.uri.path())))?;
         let param = |name| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
-        Ok(Target { parent: param("parent"), uuid: param("uuid") })
+        let sender = parts.extensions.get::<Authenticated>().cloned().ok_or(ApiError::NoSession)?;
+        Ok(Target { sender, parent: param("parent"), uuid: param("uuid") })
     }
 }
 
@@ -114,24 +117,27 @@ pub(super) fn read<R: Runtime, T>(
     look: impl FnOnce(&crate::controller::State, &Uuid) -> Option<T>,
 ) -> Result<T, ApiError> {
     let (under, uuid) = target.object(row)?;
-    let found = api.handle.read(|state| row.exists(&state.nib, under, &uuid).then(|| look(state, &uuid)).flatten());
+    let found = api.handle.read(|state| {
+        let is_there = row.exists(&state.nib, under, &uuid) && target.sender.sees(&state.nib, row.kind, uuid);
+        is_there.then(|| look(state, &uuid)).flatten()
+    });
     found.ok_or_else(|| Refusal::NotFound { kind: row.kind, uuid }.into())
 }
 
 fn list<R: Runtime>(api: &Api<R>, row: &'static Row, target: &Target, uri: &Uri) -> Result<Response, ApiError> {
-    let query = ListQuery::parse(row, &pairs(uri)?)?;
-    let page = listing::list(&api.handle, row, target.under(row)?, &query)?;
+    let query = ListQuery::parse(row, &pairs(uri)?, &target.sender)?;
+    let page = listing::list(&api.handle, row, target.under(row)?, &query, &target.sender)?;
     Ok(json::response(StatusCode::OK, &page))
 }
 
 fn show<R: Runtime>(api: &Api<R>, row: &Row, target: &Target, uri: &Uri) -> Result<Response, ApiError> {
     let shown = Shown::of_object(&pairs(uri)?);
-    let value = read(api, row, target, |state, uuid| shown.render(row, state, uuid))?;
+    let value = read(api, row, target, |state, uuid| shown.render(row, state, uuid, &target.sender))?;
     Ok(json::response(StatusCode::OK, &value))
 }
 
 fn status<R: Runtime>(api: &Api<R>, row: &Row, view: &View, target: &Target) -> Result<Response, ApiError> {
-    let value = read(api, row, target, |state, uuid| view.render(row, state, uuid))?;
+    let value = read(api, row, target, |state, uuid| view.render(row, state, uuid, &target.sender))?;
     Ok(json::response(StatusCode::OK, &value))
 }
 
@@ -146,7 +152,9 @@ fn queues<R: Runtime>(api: &Api<R>, row: &Row, target: &Target, uri: &Uri) -> Re
     let page = read(api, row, target, |state, switch| {
         let used: BTreeSet<Uuid> = state.nib.ports_of(*switch).filter_map(|(_, port)| port.config.queue_uuid).collect();
         let queue = self::row(Kind::LogicalQueue);
-        let results: Vec<Value> = used.iter().filter_map(|uuid| shown.render(queue, state, uuid)).collect();
+        let sender = &target.sender;
+        let seen = used.iter().filter(|uuid| sender.sees(&state.nib, Kind::LogicalQueue, **uuid));
+        let results: Vec<Value> = seen.filter_map(|uuid| shown.render(queue, state, uuid, sender)).collect();
         Some(listing::Page { result_count: Some(results.len()), page_cursor: None, results })
     })?;
     Ok(json::response(StatusCode::OK, &page))
@@ -193,15 +201,23 @@ async fn create<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let parent = match (target.under(row)?, row.kind.parent()) {
         (Under::Parent(uuid), Some(kind)) => {
-            let exists = api.handle.read(|state| self::row(kind).exists(&state.nib, Under::Any, &uuid));
+            let exists = api.handle.read(|state| {
+                self::row(kind).exists(&state.nib, Under::Any, &uuid) && target.sender.sees(&state.nib, kind, uuid)
+            });
             Some(exists.then_some(uuid).ok_or(Refusal::NotFound { kind, uuid })?)
         }
         _ => None,
     };
     let name = once.name(&body);
-    let object = read_object(row, body, parent)?;
+    let mut object = read_object(row, body, parent)?;
+    if let (Role::Tenant { tags }, Some(common)) = (&target.sender.role, object.common_mut())
+        && !common.tags.iter().any(|tag| tags.contains(tag))
+    {
+        common.tags.extend(tags.first().cloned());
+        object.validate()?;
+    }
     let uuid = name.unwrap_or_else(R::uuid);
-    match api.handle.submit(Command::Create { uuid, object }).await {
+    match api.submit(&target.sender, Command::Create { uuid, object }).await {
         // It was carried out when it was sent before.
         Err(SubmitError::Refused(Refusal::Exists { .. })) if name.is_some() => {}
         outcome => _ = outcome?,
@@ -231,7 +247,7 @@ async fn change<R: Runtime>(
         })?;
         let object = read_object(row, merge(stored, body.clone()), parent)?;
         merges += 1;
-        match api.handle.submit(Command::Update { uuid, object, read_at }).await {
+        match api.submit(&target.sender, Command::Update { uuid, object, read_at }).await {
             Err(SubmitError::Refused(Refusal::Stale { .. })) if merges < MERGES_MAX => {}
             Err(error) => return Err(error.into()),
             Ok(_) => return whole(api, row, uuid, StatusCode::OK),
@@ -241,7 +257,7 @@ async fn change<R: Runtime>(
 
 async fn remove<R: Runtime>(api: &Api<R>, row: &Row, target: &Target) -> Result<Response, ApiError> {
     let uuid = read(api, row, target, |_, uuid| Some(*uuid))?;
-    api.handle.submit(Command::Delete { kind: row.kind, uuid }).await?;
+    api.submit(&target.sender, Command::Delete { kind: row.kind, uuid }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -491,6 +491,61 @@ pub struct ResourceStatus {
     pub reason: Option<String>,
 }
 
+/// A user of the API.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserConfig {
+    /// The login name.
+    pub name: String,
+    /// `admin`, `operator` (may read everything) or `tenant`.
+    pub role: String,
+    /// What a tenant is bound to: they see and change what carries one of these, and what belongs to that.
+    #[schema(value_type = Vec<Tag>)]
+    pub tags: Vec<selvedge_core::nib::Tag>,
+}
+
+/// How a user is to be. A new one needs a password and a role.
+#[derive(ToSchema)]
+pub struct UserWish {
+    /// As in the path.
+    pub name: Option<String>,
+    /// Left out, it stays.
+    #[schema(min_length = 8, max_length = 1024)]
+    pub password: Option<String>,
+    /// `admin`, `operator` or `tenant`. Left out, it stays.
+    pub role: Option<String>,
+    /// What a tenant is bound to.
+    #[schema(max_items = 16)]
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// What a user did, or was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditEntry {
+    /// The revision that it made.
+    pub revision: u64,
+    /// When it was asked for, RFC 3339.
+    pub at: String,
+    /// Who.
+    pub user: String,
+    /// By which request: `X-Request-Id` of the answer, and in logs.
+    pub request: String,
+    /// What: `create`, `update`, `delete`, `attach`, or what else changes.
+    pub action: String,
+    /// To what kind of resource, if it was one.
+    pub kind: Option<String>,
+    /// To which.
+    pub uuid: Option<String>,
+    /// Why not, if it was refused.
+    pub refused: Option<String>,
+}
+
+/// Whether users may only read.
+#[derive(ToSchema)]
+pub struct Maintenance {
+    /// Changes are refused, with 403.
+    pub is_read_only: bool,
+}
+
 /// Why a request was not carried out.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Error {

@@ -27,10 +27,19 @@ pub(super) struct Shell<R: Runtime> {
     pub api: Arc<Api<R>>,
 }
 
+/// What a request is called in logs.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub String);
+
 /// Numbers, times and logs a request, and completes the headers of its answer.
-pub(super) async fn around<R: Runtime>(State(shell): State<Arc<Shell<R>>>, request: Request, next: Next) -> Response {
+pub(super) async fn around<R: Runtime>(
+    State(shell): State<Arc<Shell<R>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = R::now();
     let id = request_id::<R>();
+    request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.uri().path().to_string());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);

@@ -48,14 +48,6 @@ struct Watch {
     told: Revision,
 }
 
-/// A kind as it is called in events: its path without the parent's name.
-fn word(row: &Row) -> String {
-    match row.kind.parent() {
-        Some(parent) => format!("{}/{}", super::kinds::row(parent).segment, row.segment),
-        None => row.segment.to_string(),
-    }
-}
-
 impl Watch {
     /// Reads it from a request that comes when the NIB is at `now`.
     fn parse(pairs: &[(String, String)], headers: &HeaderMap, now: Revision) -> Result<Watch, ApiError> {
@@ -116,9 +108,9 @@ impl Watch {
 /// Kinds as they are asked for, with commas between.
 fn kinds(words: &str) -> Result<Vec<Kind>, ApiError> {
     let find = |asked: &str| {
-        let found = KINDS.iter().find(|row| word(row) == asked).map(|row| row.kind);
+        let found = KINDS.iter().find(|row| row.word() == asked).map(|row| row.kind);
         found.ok_or_else(|| {
-            let known: Vec<String> = KINDS.iter().map(word).collect();
+            let known: Vec<String> = KINDS.iter().map(Row::word).collect();
             let shown: String = asked.chars().take(64).collect();
             ApiError::Invalid(format!("kinds: there is no '{shown}', only {}", known.join(", ")))
         })
@@ -130,7 +122,7 @@ fn describe(state: &Controller, changed: &Changed) -> serde_json::Value {
     let row = row(changed.kind);
     let change = if changed.is_deleted { "deleted" } else { "set" };
     let mut said = json!({
-        "revision": changed.revision, "kind": word(row), "uuid": changed.uuid.to_string(), "change": change,
+        "revision": changed.revision, "kind": row.word(), "uuid": changed.uuid.to_string(), "change": change,
     });
     // It may be gone by now; then that is told as well.
     if let Some(href) = row.href(&state.nib, &changed.uuid) {

@@ -16,19 +16,21 @@ pub use password::hash_password;
 use super::Api;
 use super::error::ApiError;
 use super::json;
+use super::shell::RequestId;
 use crate::controller::Handle;
 use crate::runtime::Runtime;
-use axum::extract::{Form, FromRequest, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{Extension, Form, FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use selvedge_core::nib::{Command, SessionCommand, SessionRecord};
+use selvedge_core::nib::{Author, Command, Kind, Nib, Role, SessionCommand, SessionRecord};
 use sessions::{SessionId, Sessions};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use throttle::Throttle;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 /// Longest login form, in bytes.
 const FORM_MAX: usize = 8 * 1024;
@@ -37,11 +39,36 @@ const CHECKS_MAX: usize = 2;
 /// The cookie that carries the session.
 const COOKIE: &str = "nvp_sessionid=";
 
-/// Who sent a request. Every handler behind [`require`] finds it among the request's extensions.
+/// Who sent a request, and which. Every handler behind [`require`] finds it among the request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {
     /// The login name.
     pub user: String,
+    /// What they may do.
+    pub role: Role,
+    /// What the request is called in logs.
+    pub request: String,
+}
+
+impl Authenticated {
+    /// Whether they may see an object.
+    pub(super) fn sees(&self, nib: &Nib, kind: Kind, uuid: Uuid) -> bool {
+        nib.is_visible(&self.role, kind, uuid)
+    }
+
+    /// Whether they may see the network as it is built: transport nodes, controllers, flows.
+    pub(super) fn is_staff(&self) -> bool {
+        match self.role {
+            Role::Admin | Role::Operator => true,
+            Role::Tenant { .. } => false,
+        }
+    }
+
+    /// What they ask for, as theirs.
+    pub(super) fn command<R: Runtime>(&self, command: Command) -> Command {
+        let author = Author { user: self.user.clone(), request: self.request.clone(), at: R::unix() };
+        Command::By { author, command: Box::new(command) }
+    }
 }
 
 /// What is remembered about those who log in.
@@ -67,6 +94,10 @@ impl<R: Runtime> Auth<R> {
             checks: Arc::new(Semaphore::new(CHECKS_MAX)),
             runtime: PhantomData,
         }
+    }
+
+    fn role_of(&self, user: &str) -> Option<Role> {
+        self.handle.read(|state| state.nib.user(user).map(|user| user.role.clone()))
     }
 
     fn hash_of(&self, user: &str) -> Option<String> {
@@ -129,13 +160,13 @@ impl<R: Runtime> Auth<R> {
         Some(record.user)
     }
 
-    async fn sender(&self, headers: &HeaderMap) -> Result<Authenticated, ApiError> {
+    async fn sender(&self, headers: &HeaderMap) -> Result<String, ApiError> {
         if let Some(user) = self.session_user(headers) {
-            return Ok(Authenticated { user });
+            return Ok(user);
         }
         let (user, password) = basic::credentials(headers).ok_or(ApiError::NoSession)?;
         self.check(&user, password, true).await?;
-        Ok(Authenticated { user })
+        Ok(user)
     }
 }
 
@@ -151,9 +182,52 @@ pub(super) async fn require<R: Runtime>(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let sender = api.auth.sender(request.headers()).await?;
-    request.extensions_mut().insert(sender);
+    let user = api.auth.sender(request.headers()).await?;
+    let role = api.auth.role_of(&user).ok_or(ApiError::NoSession)?;
+    let id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+    request.extensions_mut().insert(Authenticated { user, role, request: id });
     Ok(next.run(request).await)
+}
+
+/// Refuses what a page of another site had a browser send: a browser adds the session by itself, wherever the page is
+/// from, and says where it is from. Other clients say nothing.
+pub(super) async fn same_site(request: Request, next: Next) -> Result<Response, ApiError> {
+    match is_foreign(&request) && !request.method().is_safe() {
+        true => Err(ApiError::Forbidden("it was sent by a page of another site".into())),
+        false => Ok(next.run(request).await),
+    }
+}
+
+/// Whether a page of another site had it sent (RFC 6454: the origin is scheme and authority).
+fn is_foreign(request: &Request) -> bool {
+    let said = |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = said(header::HOST).or(request.uri().authority().map(|authority| authority.as_str()));
+    let is_own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
+    said(header::ORIGIN).is_some_and(|origin| !is_own(origin))
+}
+
+/// Lets those pass who may see the network as it is built.
+pub(super) async fn staff(
+    Extension(sender): Extension<Authenticated>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    match sender.is_staff() {
+        true => Ok(next.run(request).await),
+        false => Err(ApiError::Forbidden("it is for operators and administrators".into())),
+    }
+}
+
+/// Lets administrators pass.
+pub(super) async fn administrators(
+    Extension(sender): Extension<Authenticated>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    match sender.role {
+        Role::Admin => Ok(next.run(request).await),
+        Role::Operator | Role::Tenant { .. } => Err(ApiError::Forbidden("it is for administrators".into())),
+    }
 }
 
 /// `POST /ws.v1/login`: a form with `username` and `password`.

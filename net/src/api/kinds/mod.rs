@@ -14,6 +14,7 @@ mod transport;
 
 pub(super) use switch::render_attachment;
 
+use super::Authenticated;
 use super::ROOT;
 use super::error::ApiError;
 use super::json;
@@ -80,7 +81,25 @@ pub(super) struct Relation {
     /// Its name in queries and in the answer.
     pub name: &'static str,
     /// What it is.
-    pub look: fn(&State, &Uuid) -> Option<Value>,
+    pub look: Look,
+}
+
+/// What a relation shows.
+pub(super) enum Look {
+    /// The object's own status.
+    Status,
+    /// Something else.
+    At(fn(&State, &Uuid) -> Option<Value>),
+}
+
+impl Look {
+    /// What there is to see for who asks.
+    pub(super) fn at(&self, row: &Row, state: &State, uuid: &Uuid, sender: &Authenticated) -> Option<Value> {
+        match self {
+            Look::Status => row.status()?.render(row, state, uuid, sender),
+            Look::At(look) => look(state, uuid),
+        }
+    }
 }
 
 /// Something that lives below an object.
@@ -116,12 +135,17 @@ pub(super) struct View {
     pub look: fn(&State, &Uuid) -> Option<Map<String, Value>>,
     /// The schema of what it says.
     pub schema: fn() -> Vec<NamedSchema>,
+    /// Fields that tell where guests are, and how hypervisors do: tenants are not told.
+    pub hidden: &'static [&'static str],
 }
 
 impl View {
     /// The view as it is sent.
-    pub(super) fn render(&self, row: &Row, state: &State, uuid: &Uuid) -> Option<Value> {
+    pub(super) fn render(&self, row: &Row, state: &State, uuid: &Uuid, sender: &Authenticated) -> Option<Value> {
         let mut map = (self.look)(state, uuid)?;
+        if !sender.is_staff() {
+            map.retain(|name, _| !self.hidden.contains(&name.as_str()));
+        }
         map.insert("type".into(), self.type_name.into());
         map.insert("_href".into(), format!("{}/status", row.href(&state.nib, uuid)?).into());
         map.insert("_schema".into(), schema_href(self.type_name).into());
@@ -149,6 +173,14 @@ pub(super) fn row(kind: Kind) -> &'static Row {
 }
 
 impl Row {
+    /// What the kind is called: its path without the parent's name.
+    pub(super) fn word(&self) -> String {
+        match self.kind.parent() {
+            Some(parent) => format!("{}/{}", row(parent).segment, self.segment),
+            None => self.segment.to_string(),
+        }
+    }
+
     /// The path of a list, with a placeholder where the kind has a parent.
     pub(super) fn path(&self) -> String {
         match self.kind.parent() {
@@ -208,11 +240,6 @@ impl Row {
     }
 }
 
-fn status_of(kind: Kind, state: &State, uuid: &Uuid) -> Option<Value> {
-    let row = row(kind);
-    row.status()?.render(row, state, uuid)
-}
-
 fn fields(config: &impl Serialize) -> Option<Map<String, Value>> {
     Some(json::object(config))
 }
@@ -245,6 +272,7 @@ const KEPT: Below = Below::Status(View {
     type_name: "ResourceStatus",
     look: |_, _| Some(json::object(&status::kept())),
     schema: named::<schema::ResourceStatus>,
+    hidden: &[],
 });
 
 /// Every kind of resource that is served.

@@ -10,14 +10,12 @@ pub(super) const ROUTER: Row = Row {
     types: &["LogicalRouterConfig"],
     tagged: true,
     filters: &[field("distributed"), field("replication_mode"), field("nat_synchronization_enabled")],
-    relations: &[Relation {
-        name: "LogicalRouterStatus",
-        look: |state, uuid| status_of(Kind::LogicalRouter, state, uuid),
-    }],
+    relations: &[Relation { name: "LogicalRouterStatus", look: Look::Status }],
     below: &[Below::Status(View {
         type_name: "LogicalRouterStatus",
         look: |state, uuid| status::logical_router(state, *uuid).as_ref().map(json::object),
         schema: named::<schema::LogicalRouterStatus>,
+        hidden: &[],
     })],
     fields: |nib, uuid| kept(nib, Kind::LogicalRouter, uuid),
     parse: |map, _| json::decode(map).map(Object::LogicalRouter),
@@ -46,9 +44,9 @@ pub(super) const PORT: Row = Row {
         },
     ],
     relations: &[
-        Relation { name: "LogicalPortStatus", look: |state, uuid| status_of(Kind::LogicalRouterPort, state, uuid) },
-        Relation { name: "LogicalPortAttachment", look: render_attachment },
-        Relation { name: "LogicalRouterConfig", look: router_of_port },
+        Relation { name: "LogicalPortStatus", look: Look::Status },
+        Relation { name: "LogicalPortAttachment", look: Look::At(render_attachment) },
+        Relation { name: "LogicalRouterConfig", look: Look::At(router_of_port) },
     ],
     below: &[
         Below::Status(View {
@@ -59,6 +57,7 @@ pub(super) const PORT: Row = Row {
                 Some(map)
             },
             schema: named::<schema::LogicalRouterPortStatus>,
+            hidden: &[],
         }),
         Below::Attachment(&["NoAttachment", "PatchAttachment", "L3GatewayAttachment"]),
         Below::Statistic,

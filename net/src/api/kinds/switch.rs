@@ -14,15 +14,13 @@ pub(super) const SWITCH: Row = Row {
         field("replication_mode"),
         Filter { name: "transport_zone_uuid", find: Find::Each("transport_zones", "zone_uuid") },
     ],
-    relations: &[Relation {
-        name: "LogicalSwitchStatus",
-        look: |state, uuid| status_of(Kind::LogicalSwitch, state, uuid),
-    }],
+    relations: &[Relation { name: "LogicalSwitchStatus", look: Look::Status }],
     below: &[
         Below::Status(View {
             type_name: "LogicalSwitchStatus",
             look: |state, uuid| status::logical_switch(state, *uuid).as_ref().map(json::object),
             schema: named::<schema::LogicalSwitchStatus>,
+            hidden: &[],
         }),
         Below::Queues,
     ],
@@ -70,15 +68,15 @@ pub(super) const PORT: Row = Row {
         PLUGGED_PEER,
     ],
     relations: &[
-        Relation { name: "LogicalPortStatus", look: |state, uuid| status_of(Kind::LogicalPort, state, uuid) },
-        Relation { name: "LogicalPortAttachment", look: render_attachment },
-        Relation { name: "LogicalSwitchConfig", look: switch_of_port },
+        Relation { name: "LogicalPortStatus", look: Look::Status },
+        Relation { name: "LogicalPortAttachment", look: Look::At(render_attachment) },
+        Relation { name: "LogicalSwitchConfig", look: Look::At(switch_of_port) },
         Relation {
             name: "LogicalQueueConfig",
-            look: |state, uuid| {
+            look: Look::At(|state, uuid| {
                 let queue = state.nib.ports().get(uuid)?.config.queue_uuid?;
                 row(Kind::LogicalQueue).render(&state.nib, &queue).map(Value::Object)
-            },
+            }),
         },
     ],
     below: &[
@@ -90,6 +88,7 @@ pub(super) const PORT: Row = Row {
                 Some(map)
             },
             schema: named::<schema::LogicalSwitchPortStatus>,
+            hidden: &["transport_node_uuid", "vif_interface", "reason"],
         }),
         Below::Attachment(&[
             "NoAttachment",

@@ -29,14 +29,12 @@ pub(super) const NODE: Row = Row {
         field("vtep_enabled"),
         Filter { name: "transport_zone_uuid", find: Find::Each("transport_connectors", "transport_zone_uuid") },
     ],
-    relations: &[Relation {
-        name: "TransportNodeStatus",
-        look: |state, uuid| status_of(Kind::TransportNode, state, uuid),
-    }],
+    relations: &[Relation { name: "TransportNodeStatus", look: Look::Status }],
     below: &[Below::Status(View {
         type_name: "TransportNodeStatus",
         look: |state, uuid| status::transport_node(state, *uuid).as_ref().map(json::object),
         schema: named::<schema::TransportNodeStatus>,
+        hidden: &[],
     })],
     fields: |nib, uuid| fields(&nib.nodes().get(uuid)?.config),
     parse: |map, _| json::decode(map).map(Object::TransportNode),

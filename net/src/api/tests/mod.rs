@@ -2,6 +2,7 @@
 
 mod clients;
 mod kept;
+mod roles;
 mod watch;
 
 use super::auth::hash_password;
