@@ -74,7 +74,8 @@ pub(super) struct Client {
     ca: String,
 }
 
-fn read(path: &Path, hint: &'static str) -> Result<String, ClientError> {
+/// The text of a file; `hint` says what else the user could name.
+pub(super) fn read(path: &Path, hint: &'static str) -> Result<String, ClientError> {
     std::fs::read_to_string(path).map_err(|why| ClientError::File { path: path.to_path_buf(), why, hint })
 }
 

@@ -8,6 +8,7 @@ mod network;
 mod node;
 mod show;
 mod trace;
+mod users;
 
 use clap::{Args, Subcommand};
 use client::{Client, ClientError};
@@ -107,6 +108,32 @@ pub enum Command {
         #[command(flatten)]
         access: Access,
     },
+    /// Users of the API: administrators, operators, tenants
+    User {
+        /// What to do with them
+        #[command(subcommand)]
+        command: users::Command,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// What users did, and what they were refused; the latest 8,192
+    Audit {
+        /// After this revision
+        #[arg(long, default_value_t = 0)]
+        since: u64,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Tell whether users may only read; or let them, or end that
+    Maintenance {
+        /// From now on
+        switch: Option<users::Switch>,
+        /// Where the controller is
+        #[command(flatten)]
+        access: Access,
+    },
     /// Wait until all transport nodes hold the configuration; exits with 1 if some are late
     Wait {
         /// Up to this revision [default: now]
@@ -162,6 +189,11 @@ fn carry_out(command: Command) -> Result<bool, ClientError> {
             network::switch(&Client::connect(&access)?, &access, command).map(|()| true)
         }
         Command::Port { command, access } => network::port(&Client::connect(&access)?, &access, command).map(|()| true),
+        Command::User { command, access } => users::run(&Client::connect(&access)?, &access, command).map(|()| true),
+        Command::Audit { since, access } => users::audit(&Client::connect(&access)?, &access, since).map(|()| true),
+        Command::Maintenance { switch, access } => {
+            users::maintenance(&Client::connect(&access)?, &access, switch).map(|()| true)
+        }
         Command::Wait { revision, timeout, access } => {
             look::wait(&Client::connect(&access)?, &access, revision, timeout)
         }
