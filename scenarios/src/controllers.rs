@@ -157,6 +157,18 @@ impl Controllers {
         Ok(Api::connect(&format!("127.0.0.1:{}", self.all[number - 1].ports.api), &self.data(1))?)
     }
 
+    /// A session of somebody with the first that answers.
+    ///
+    /// # Errors
+    /// If none does.
+    pub fn api_as(&self, user: &str, password: &str) -> Outcome<Api> {
+        let connect = |number: usize| {
+            let address = format!("127.0.0.1:{}", self.all[number - 1].ports.api);
+            Api::connect_as(&address, &self.data(1), user, password).ok()
+        };
+        self.up().find_map(connect).ok_or_else(|| format!("no controller lets {user} in").into())
+    }
+
     fn up(&self) -> impl Iterator<Item = usize> {
         (1..).zip(&self.all).filter(|(_, one)| one.process.is_some()).map(|(number, _)| number)
     }

@@ -55,6 +55,9 @@ pub(super) enum ApiError {
     /// As many follow changes as can.
     #[error("too many follow changes; try again later, or on another controller")]
     TooManyStreams,
+    /// A tenant sends more than they may.
+    #[error("too many requests; try again in {} ms", wait.as_millis())]
+    TooManyRequests { wait: Duration },
     /// The NIB is not as far as the client knows it to be elsewhere.
     #[error("this controller has not reached configuration generation {0} yet")]
     NotYet(u64),
@@ -97,6 +100,7 @@ impl ApiError {
             ApiError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
             ApiError::NoSession => (StatusCode::UNAUTHORIZED, "NO_SESSION"),
             ApiError::WrongPassword { .. } => (StatusCode::UNAUTHORIZED, "WRONG_PASSWORD"),
+            ApiError::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             ApiError::TooManyFailures { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_FAILURES"),
             ApiError::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             ApiError::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_STREAMS"),
@@ -135,7 +139,7 @@ impl IntoResponse for ApiError {
         let body = serde_json::json!({ "error": self.to_string(), "code": code });
         let mut response = json::response(status, &body);
         match self {
-            ApiError::TooManyFailures { wait } => {
+            ApiError::TooManyFailures { wait } | ApiError::TooManyRequests { wait } => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             }
             ApiError::WrongPassword { basic: true } => {

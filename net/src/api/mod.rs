@@ -60,6 +60,8 @@ pub struct ApiConfig {
     pub node_uuid: Uuid,
     /// Where clients reach the API: `pssl:<address>:<port>` with TLS, `ptcp:<address>:<port>` without.
     pub listen_addr: String,
+    /// How many requests each tenant may send.
+    pub tenant_rate: auth::Rate,
 }
 
 impl Default for ApiConfig {
@@ -68,6 +70,7 @@ impl Default for ApiConfig {
             server: "NVP/4.2.1.35000".to_string(),
             node_uuid: Uuid::nil(),
             listen_addr: "pssl:127.0.0.1:443".to_string(),
+            tenant_rate: auth::Rate::default(),
         }
     }
 }

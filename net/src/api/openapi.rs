@@ -40,6 +40,8 @@ struct Operation {
     query: Vec<(&'static str, &'static str)>,
     /// Schemas that the body may have.
     body: Vec<&'static str>,
+    /// Whether the body makes an object, so that it must say what has no default.
+    makes: bool,
     status: u16,
     answer: Answer,
     /// Whether it needs a session.
@@ -47,6 +49,7 @@ struct Operation {
 }
 
 const PLAIN: &str = "text/plain";
+const BYTES: &str = "application/octet-stream";
 const EVENTS: &str = "text/event-stream";
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
@@ -83,6 +86,7 @@ fn get_one(path: &str, summary: &str, type_name: &'static str) -> Operation {
         summary: summary.to_string(),
         query: Vec::new(),
         body: Vec::new(),
+        makes: false,
         status: 200,
         answer: Answer::One(vec![type_name]),
         session: true,
@@ -105,7 +109,7 @@ fn of_kind(row: &Row) -> Vec<Operation> {
     let all = PAGING.into_iter().chain(SHOWN).chain(filters).collect();
     let mut operations = vec![
         Operation { query: all, answer: Answer::List(types()), ..one(&list, format!("List {kind}s")) },
-        Operation { method: "post", body: types(), status: 201, ..one(&list, format!("Make a {kind}")) },
+        Operation { method: "post", body: types(), makes: true, status: 201, ..one(&list, format!("Make a {kind}")) },
         Operation { query: SHOWN.to_vec(), ..one(&object, format!("Show a {kind}")) },
         Operation {
             method: "put",
@@ -186,7 +190,7 @@ fn besides() -> Vec<Operation> {
         plain(
             "/ws.v1/control-cluster/backup",
             "Everything, and the certificate authority: to be restored from",
-            Answer::Text(PLAIN),
+            Answer::Text(BYTES),
         ),
         Operation {
             method: "post",
@@ -260,9 +264,11 @@ fn schemas() -> BTreeMap<String, Value> {
         let mut schemas = (row.schema)();
         let (_, own) = schemas.pop().expect("its own schema comes last");
         all.extend(schemas);
-        all.extend(row.types.iter().map(|name| (name.to_string(), own.clone())));
+        all.extend(row.types.iter().map(|name| (name.to_string(), partial(own.clone()))));
         all.extend(row.status().into_iter().flat_map(|view| (view.schema)()));
     }
+    // Of these, too, clients may ask for some fields only.
+    all.extend(named::<schema::ControlClusterNodeConfig>().into_iter().map(|(name, own)| (name, partial(own))));
     for more in [
         named::<schema::Tag>(),
         named::<schema::NoAttachment>(),
@@ -273,7 +279,6 @@ fn schemas() -> BTreeMap<String, Value> {
         named::<schema::VtepL2GatewayAttachment>(),
         named::<schema::DomainGatewayAttachment>(),
         named::<schema::ControlClusterStatus>(),
-        named::<schema::ControlClusterNodeConfig>(),
         named::<schema::ControlClusterNodeStatus>(),
         named::<schema::ClusterMembers>(),
         named::<schema::RefusedPeer>(),
@@ -307,6 +312,23 @@ fn schemas() -> BTreeMap<String, Value> {
         add_properties(status, [(name.to_string(), reference(embedded))].into_iter().collect());
     }
     all
+}
+
+/// A schema for what is sent in part: fields that were not asked for, or are to stay as they are, are left out.
+fn partial(mut schema: Value) -> Value {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("required");
+    }
+    schema
+}
+
+/// What a body must say that makes an object of a kind.
+fn needed(types: &[&'static str]) -> Vec<Value> {
+    let row = KINDS.iter().find(|row| row.types == types);
+    let own = row.and_then(|row| (row.schema)().pop()).and_then(|(_, own)| own.get("required").cloned());
+    let mut needed: Vec<Value> = own.and_then(|own| own.as_array().cloned()).unwrap_or_default();
+    needed.extend((types.len() > 1).then(|| "type".into()));
+    needed
 }
 
 fn add_properties(schema: &mut Value, more: Map<String, Value>) {
@@ -403,8 +425,12 @@ impl Operation {
             "security": if self.session { serde_json::json!([{ "session": [] }, { "basic": [] }]) } else { Value::Array(vec![]) },
         });
         if !self.body.is_empty() {
-            document["requestBody"] =
-                serde_json::json!({ "content": { "application/json": { "schema": any_of(&self.body) } } });
+            let needed = if self.makes { needed(&self.body) } else { Vec::new() };
+            let schema = match needed.is_empty() {
+                true => any_of(&self.body),
+                false => serde_json::json!({ "allOf": [any_of(&self.body), { "required": needed }] }),
+            };
+            document["requestBody"] = serde_json::json!({ "content": { "application/json": { "schema": schema } } });
         }
         document
     }

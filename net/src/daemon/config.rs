@@ -2,9 +2,11 @@
 //!
 //! All three know the same keys. What is not known is an error that names it. Start at [`Config::gather`].
 
+use crate::api::auth::Rate;
 use clap::Args;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// Environment variables that begin so are ours.
@@ -46,6 +48,9 @@ pub struct Options {
     /// The API's Server header, from which clients derive the dialect they speak [default: NVP/4.2.1.35000]
     #[arg(long, value_name = "WORD/VERSION", env = "SELVEDGE_CONTROLLER_SERVER")]
     pub server: Option<String>,
+    /// How many requests each tenant may send a second, and twice as many at once after a pause [default: 100]
+    #[arg(long, value_name = "REQUESTS", env = "SELVEDGE_CONTROLLER_TENANT_RATE")]
+    pub tenant_rate: Option<NonZeroU32>,
     /// What to log: a level, or targets with levels [default: info,openraft=warn]
     #[arg(long, value_name = "FILTER", env = "SELVEDGE_CONTROLLER_LOG")]
     pub log: Option<String>,
@@ -85,6 +90,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// The API's `Server` header.
     pub server: String,
+    /// How many requests each tenant may send.
+    pub tenant_rate: Rate,
     /// What to log.
     pub log: String,
     /// How to log.
@@ -121,7 +128,7 @@ pub enum ConfigError {
     NoDataDir,
 }
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "CLUSTER",
     "CONFIG",
     "DATA_DIR",
@@ -132,6 +139,7 @@ const KNOWN: [&str; 12] = [
     "OPENFLOW_TCP",
     "NAMES",
     "SERVER",
+    "TENANT_RATE",
     "LOG",
     "LOG_FORMAT",
 ];
@@ -162,6 +170,10 @@ impl Config {
             openflow_tcp: flags.openflow_tcp.or(file.openflow_tcp),
             names: if flags.names.is_empty() { file.names } else { flags.names },
             server: flags.server.or(file.server).unwrap_or_else(|| "NVP/4.2.1.35000".to_string()),
+            tenant_rate: match flags.tenant_rate.or(file.tenant_rate) {
+                Some(most) => Rate { per_second: most.get(), burst: most.get().saturating_mul(2) },
+                None => Rate::default(),
+            },
             log: flags.log.or(file.log).unwrap_or_else(|| "info,openraft=warn".to_string()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         })

@@ -4,6 +4,7 @@
 //! everything from here on is the same code. Start at [`serve`].
 
 use super::DaemonError;
+use crate::api::auth::Rate;
 use crate::api::{self, ApiConfig};
 use crate::cluster::Member;
 use crate::controller::{Handle, Protocol};
@@ -38,6 +39,8 @@ pub struct Serving<'a> {
     pub server: &'a str,
     /// The controller's name in the cluster.
     pub node_uuid: Uuid,
+    /// How many requests each tenant may send.
+    pub tenant_rate: Rate,
 }
 
 /// What is served over TLS beside the API.
@@ -136,6 +139,7 @@ pub async fn serve<R: Runtime>(
         server: serving.server.to_string(),
         node_uuid: serving.node_uuid,
         listen_addr: format!("{scheme}:{api_at}"),
+        tenant_rate: serving.tenant_rate,
     };
     let router = api::router::<R>(handle.clone(), member.clone(), api_config)?;
     let credentials = serving.encrypted.as_ref().map(|encrypted| encrypted.credentials);

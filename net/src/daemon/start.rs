@@ -201,6 +201,7 @@ async fn listen(
         openflow_tcp: config.openflow_tcp,
         server: &config.server,
         node_uuid,
+        tenant_rate: config.tenant_rate,
     };
     let up = serving::serve::<Tokio>(handle, member, &serving, stopping).await?;
     let listening = Listening {

@@ -6,6 +6,7 @@ use super::client::USER;
 use crate::cluster::desk::{Desk, clerk, settle};
 use crate::window::Window;
 use selvedge_core::nib::{Command, Southbound};
+use selvedge_net::api::auth::Rate;
 use selvedge_net::cluster::MemberConfig;
 use selvedge_net::controller::{self, Started};
 use selvedge_net::daemon::serving::{self, Serving, Stopping};
@@ -92,6 +93,7 @@ async fn live<R: Runtime, D: Disk>(place: &Place, disk: D, window: &Window) -> S
         openflow_tcp: Some(at(OPENFLOW_PORT)),
         server: "NVP/4.2.1.35000",
         node_uuid: config.identity.uuid,
+        tenant_rate: Rate::default(),
     };
     if let Err(error) = serving::serve::<R>(&handle, &member, &serving, &Stopping::default()).await {
         return format!("cannot serve: {error}");

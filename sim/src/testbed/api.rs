@@ -1,4 +1,4 @@
-//! A client of the northbound API, `/ws.v1`: logs in as `admin`, speaks JSON, and says plainly what was refused.
+//! A client of the northbound API, `/ws.v1`: logs in, speaks JSON, and says plainly what was refused.
 //!
 //! It trusts the certificate authority that the daemon made in its data directory. Start at [`Api::connect`].
 
@@ -15,13 +15,14 @@ use ureq::{Agent, AsSendBody, Body};
 
 use super::error::{Doing, Error, Result};
 
-/// Who the client is.
-const USER: &str = "admin";
+/// The first user.
+const ADMIN: &str = "admin";
 
 /// A session with one controller. It logs in again when the controller forgets it, as one that restarts does.
 pub struct Api {
     agent: Agent,
     address: String,
+    user: String,
     password: String,
 }
 
@@ -37,23 +38,31 @@ pub struct Answer {
 }
 
 impl Api {
-    /// Logs in.
+    /// Logs in as the first administrator.
     ///
     /// `address` is host and port; `data_directory` the daemon's, with `ca.pem` and `admin-password`.
     ///
     /// # Errors
     /// If these cannot be read, or the login does not succeed.
     pub fn connect(address: &str, data_directory: &Path) -> Result<Self> {
-        let authority = data_directory.join("ca.pem");
-        let pem = fs::read(&authority).doing(|| format!("reading {}", authority.display()))?;
         let secret = data_directory.join("admin-password");
         let password = fs::read_to_string(&secret).doing(|| format!("reading {}", secret.display()))?;
+        Api::connect_as(address, data_directory, ADMIN, password.trim_end())
+    }
+
+    /// Logs in as somebody.
+    ///
+    /// # Errors
+    /// If the certificate authority cannot be read, or the login does not succeed.
+    pub fn connect_as(address: &str, data_directory: &Path, user: &str, password: &str) -> Result<Self> {
+        let authority = data_directory.join("ca.pem");
+        let pem = fs::read(&authority).doing(|| format!("reading {}", authority.display()))?;
         let certificate = Certificate::from_pem(&pem).map_err(|error| Error::Api {
             request: format!("https://{address}"),
             problem: format!("{}: {error}", authority.display()),
         })?;
-        let agent = agent(certificate);
-        let api = Self { agent, address: address.to_owned(), password: password.trim_end().to_owned() };
+        let (address, user, password) = (address.to_owned(), user.to_owned(), password.to_owned());
+        let api = Self { agent: agent(certificate), address, user, password };
         api.login()?;
         Ok(api)
     }
@@ -145,7 +154,7 @@ impl Api {
 
     fn login(&self) -> Result<()> {
         let path = "/ws.v1/login";
-        let form = format!("username={USER}&password={}", percent_encode(&self.password));
+        let form = format!("username={}&password={}", percent_encode(&self.user), percent_encode(&self.password));
         let request = Request::post(self.url(path)).header("Content-Type", "application/x-www-form-urlencoded");
         let answer = self.exchange(request.body(form), &format!("POST {path}"))?;
         match answer.status {

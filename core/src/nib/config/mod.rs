@@ -151,7 +151,7 @@ pub enum Object {
         /// The router that does it.
         router: Uuid,
         /// The rule itself.
-        config: NatRule,
+        config: Box<NatRule>,
     },
     /// Where packets to some addresses go next.
     Route {

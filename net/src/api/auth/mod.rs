@@ -8,10 +8,12 @@
 
 mod basic;
 mod password;
+mod rate;
 mod sessions;
 mod throttle;
 
 pub use password::hash_password;
+pub use rate::Rate;
 
 use super::Api;
 use super::error::ApiError;
@@ -23,6 +25,7 @@ use axum::extract::{Extension, Form, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rate::Rates;
 use selvedge_core::nib::{Author, Command, Kind, Nib, Role, SessionCommand, SessionRecord};
 use sessions::{SessionId, Sessions};
 use std::marker::PhantomData;
@@ -76,6 +79,7 @@ pub(super) struct Auth<R> {
     handle: Handle,
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
+    rates: Mutex<Rates>,
     checks: Arc<Semaphore>,
     runtime: PhantomData<fn() -> R>,
 }
@@ -91,6 +95,7 @@ impl<R: Runtime> Auth<R> {
             handle,
             sessions: Mutex::default(),
             throttle: Mutex::default(),
+            rates: Mutex::default(),
             checks: Arc::new(Semaphore::new(CHECKS_MAX)),
             runtime: PhantomData,
         }
@@ -184,6 +189,10 @@ pub(super) async fn require<R: Runtime>(
 ) -> Result<Response, ApiError> {
     let user = api.auth.sender(request.headers()).await?;
     let role = api.auth.role_of(&user).ok_or(ApiError::NoSession)?;
+    if let Role::Tenant { .. } = role {
+        let taken = lock(&api.auth.rates).take(api.config.tenant_rate, R::now(), &user);
+        taken.map_err(|wait| ApiError::TooManyRequests { wait })?;
+    }
     let id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
     request.extensions_mut().insert(Authenticated { user, role, request: id });
     Ok(next.run(request).await)

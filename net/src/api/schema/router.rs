@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 /// A tenant's router. Kept and returned; not carried out.
 #[derive(ToSchema)]
 pub struct LogicalRouterConfig {
-    /// Where its routes are. Needed when one is made.
-    pub routing_config: Option<RoutingConfig>,
+    /// Where its routes are.
+    pub routing_config: RoutingConfig,
     /// Whether every hypervisor routes by itself what stays inside.
     #[schema(default = false)]
     pub distributed: Option<bool>,

@@ -43,7 +43,7 @@ async fn a_cloudstack_network_with_a_router_nat_and_a_public_address() {
     server.put(&format!("{lports}/{lport}/attachment"), patch(&inside)).await;
 
     let filtered = server.get(&format!("{ports}?fields=*&attachment_gwsvc_uuid={service}&attachment_vlan=42")).await;
-    assert_eq!(uuids(&filtered), [outside.clone()]);
+    assert_eq!(uuids(&filtered), std::slice::from_ref(&outside));
     let mac = filtered["results"][0]["mac_address"].as_str().expect("an address").to_string();
     assert_ne!(mac, "00:00:00:00:00:00");
     let mut whole = filtered["results"][0].clone();

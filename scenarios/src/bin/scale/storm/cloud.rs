@@ -12,8 +12,59 @@ use std::time::{Duration, Instant};
 
 /// How many clients configure at once.
 const CLIENTS: usize = 16;
+/// Who sent more than a tenant may tries again after this.
+const LIMITED: Duration = Duration::from_millis(5);
 /// Longest wait for one change, in milliseconds.
 const CHANGE_MAX_MS: u64 = 30_000;
+
+/// Whose switches are whose: the first half is one's, the second another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenant {
+    /// Who is looked at.
+    Ours,
+    /// Who changes things as fast as they can.
+    Another,
+}
+
+impl Tenant {
+    /// Whose a switch is.
+    pub fn of(topology: &Topology, switch: usize) -> Tenant {
+        if switch < topology.switches.div_ceil(2) { Tenant::Ours } else { Tenant::Another }
+    }
+
+    /// The login name, and the tag of what is theirs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tenant::Ours => "ours",
+            Tenant::Another => "another",
+        }
+    }
+
+    /// Makes them users.
+    ///
+    /// # Errors
+    /// If that is refused.
+    pub fn enter(controllers: &Controllers) -> Outcome<()> {
+        let api = controllers.api()?;
+        for tenant in [Tenant::Ours, Tenant::Another] {
+            let tags = json!([{"scope": "tenant", "tag": tenant.name()}]);
+            let user = json!({"password": PASSWORD, "role": "tenant", "tags": tags});
+            api.put(&format!("/ws.v1/user/{}", tenant.name()), &user)?;
+        }
+        Ok(())
+    }
+
+    /// A session of theirs.
+    ///
+    /// # Errors
+    /// If no controller lets them in.
+    pub fn api(self, controllers: &Controllers) -> Outcome<Api> {
+        controllers.api_as(self.name(), PASSWORD)
+    }
+}
+
+/// Both tenants'.
+const PASSWORD: &str = "as good as any";
 
 /// Where everything is.
 pub struct Cloud {
@@ -75,7 +126,8 @@ impl Cloud {
         let zones = json!([{"zone_uuid": zone, "transport_type": "geneve"}]);
         let mut cloud = Cloud { switches: Vec::new(), ports: Vec::new() };
         cloud.switches = each(controllers, "logical switches", topology.switches, |api, place| {
-            let body = json!({"display_name": format!("ls{place}"), "transport_zones": zones});
+            let tags = json!([{"scope": "tenant", "tag": Tenant::of(topology, place).name()}]);
+            let body = json!({"display_name": format!("ls{place}"), "transport_zones": zones, "tags": tags});
             Ok(api.create("/ws.v1/lswitch", &body)?)
         })?;
         cloud.ports = each(controllers, "logical ports", topology.ports.len(), |api, place| {
@@ -97,10 +149,16 @@ impl Cloud {
         Ok(uuid)
     }
 
-    /// A port may use one more address, or no longer; the revision that made it so.
+    /// A port may use one more address, or no longer; the revision that made it so. Waits while the tenant sends too much.
     pub fn change(&self, api: &Api, port: &Port, place: usize, more: bool) -> Outcome<u64> {
         let path = format!("{}/{}", self.path(port), self.ports[place]);
-        let answer = api.request(Method::PUT, &path, Some(&body(port, place, true, more)))?;
+        let answer = loop {
+            let answer = api.request(Method::PUT, &path, Some(&body(port, place, true, more)))?;
+            if answer.status != 429 {
+                break answer;
+            }
+            std::thread::sleep(LIMITED);
+        };
         match (answer.status, answer.generation) {
             (200, Some(generation)) => Ok(generation),
             _ => Err(format!("PUT {path}: {} {}", answer.status, answer.body).into()),

@@ -10,7 +10,7 @@ mod fleet;
 pub mod switches;
 
 use super::topology::Topology;
-use cloud::{Cloud, wait_for, wait_for_all};
+use cloud::{Cloud, Tenant, wait_for, wait_for_all};
 use fleet::Fleet;
 use selvedge_scenarios::Outcome;
 use selvedge_scenarios::controllers::Controllers;
@@ -177,7 +177,7 @@ fn beside<T: Send>(
 /// Changes ports of the first half of all switches, one at a time, each when the one before is realised.
 fn changing(controllers: &Controllers, cloud: &Cloud, topology: &Topology, changes: usize) -> Outcome<Times> {
     let api = controllers.api()?;
-    let ours: Vec<usize> = places(topology, |switch| switch < topology.switches.div_ceil(2));
+    let ours: Vec<usize> = places(topology, Tenant::Ours);
     let mut took = Vec::new();
     for turn in 0..changes.next_multiple_of(2) {
         // Each gets the address first, and loses it then.
@@ -190,24 +190,26 @@ fn changing(controllers: &Controllers, cloud: &Cloud, topology: &Topology, chang
     Ok(Times::of(took))
 }
 
-fn places(topology: &Topology, is_of: impl Fn(usize) -> bool) -> Vec<usize> {
-    topology.ports.iter().enumerate().filter(|(_, port)| is_of(port.switch)).map(|(place, _)| place).collect()
+fn places(topology: &Topology, tenant: Tenant) -> Vec<usize> {
+    let ports = topology.ports.iter().enumerate();
+    ports.filter(|(_, port)| Tenant::of(topology, port.switch) == tenant).map(|(place, _)| place).collect()
 }
 
-/// The same, while others change ports of the other half as fast as they can; how many a second.
+/// The same, while another tenant changes ports as fast as they can and may; how many a second.
 fn changing_beside(
     controllers: &Controllers,
     cloud: &Cloud,
     topology: &Topology,
     changes: usize,
 ) -> Outcome<(Times, f64)> {
-    let theirs = places(topology, |switch| switch >= topology.switches.div_ceil(2));
+    Tenant::enter(controllers)?;
+    let theirs = places(topology, Tenant::Another);
     if theirs.is_empty() {
         return Err("there is one switch only, so there is no other tenant".into());
     }
     let done = AtomicBool::new(false);
     let churn = |client: usize| -> Result<usize, String> {
-        let api = controllers.api().map_err(|error| error.to_string())?;
+        let api = Tenant::Another.api(controllers).map_err(|error| error.to_string())?;
         let mut turn = 0;
         // An even number of turns: what was allowed is barred again.
         while !done.load(Ordering::Relaxed) || turn % 2 == 1 {
