@@ -49,6 +49,7 @@ struct Operation {
 }
 
 const PLAIN: &str = "text/plain";
+const JSON_SCHEMA: &str = "application/schema+json";
 const BYTES: &str = "application/octet-stream";
 const EVENTS: &str = "text/event-stream";
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -60,6 +61,8 @@ enum Answer {
     Text(&'static str),
     /// JSON without a schema of its own.
     Json,
+    /// A JSON schema.
+    Schema,
     /// Something of one of these schemas.
     One(Vec<&'static str>),
     /// A page of these.
@@ -249,7 +252,7 @@ fn besides() -> Vec<Operation> {
             ..plain("/ws.v1/watch", "Follow changes: `change`, `current` and `reset` events", Answer::Text(EVENTS))
         },
         plain("/ws.v1/schema", "List the schemas", Answer::Json),
-        plain("/ws.v1/schema/{type}", "Show a schema", Answer::Json),
+        plain("/ws.v1/schema/{type}", "Show a schema", Answer::Schema),
         open(plain("/ws.v1/openapi.json", "This document", Answer::Json)),
         plain("/metrics", "What the controller does, for Prometheus", Answer::Text(OPEN_METRICS)),
         open(plain("/healthz", "The process answers", Answer::Json)),
@@ -465,6 +468,7 @@ impl Operation {
             Answer::Nothing => Value::Null,
             Answer::Text(media) => serde_json::json!({ *media: { "schema": { "type": "string" } } }),
             Answer::Json => json(serde_json::json!({ "type": "object" })),
+            Answer::Schema => serde_json::json!({ JSON_SCHEMA: { "schema": { "type": "object" } } }),
             Answer::One(names) => json(any_of(names)),
             Answer::List(names) => json(page(names)),
         };
@@ -521,8 +525,7 @@ async fn show_schema(Path(name): Path<String>) -> Result<Response, ApiError> {
     schema["$defs"] = all.clone();
     let local = String::from_utf8(json::line(&schema)).expect("JSON is UTF-8");
     let local = local.replace("#/components/schemas/", "#/$defs/");
-    let json = HeaderValue::from_static("application/schema+json");
-    Ok(([(header::CONTENT_TYPE, json)], local).into_response())
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(JSON_SCHEMA))], local).into_response())
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ pub(super) async fn require<R: Runtime>(
     let user = api.auth.sender(request.headers()).await?;
     let role = api.auth.role_of(&user).ok_or(ApiError::NoSession)?;
     if let Role::Tenant { .. } = role {
-        let taken = lock(&api.auth.rates).take(api.config.tenant_rate, R::now(), &user);
+        let taken = lock(&api.auth.rates).take(api.config.tenant_rate, R::now(), &user, request.method().is_safe());
         taken.map_err(|wait| ApiError::TooManyRequests { wait })?;
     }
     let id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());

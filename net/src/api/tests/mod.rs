@@ -1,6 +1,7 @@
 //! The contract of the API, request by request, without a socket. Start at [`TestServer`].
 
 mod clients;
+mod hostile;
 mod kept;
 mod roles;
 mod watch;

@@ -287,6 +287,27 @@ async fn the_audit_log_tells_who_did_what_and_who_was_refused() {
 }
 
 #[tokio::test]
+async fn a_tenant_who_sends_too_much_waits_and_others_do_not() {
+    let cast = Cast::new().await;
+    let burst = usize::try_from(crate::api::auth::Rate::default().burst).expect("a number");
+    let mut answered = 0;
+    let refused = loop {
+        let answer = cast.by(&cast.a, Method::GET, "/ws.v1/lswitch", &Value::Null).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        answered += 1;
+        assert!(answered < 100 * burst, "it goes on and on");
+    };
+    assert!(answered >= burst, "{answered}");
+    assert_eq!((refused.status, &refused.json()["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("TOO_MANY_REQUESTS")));
+    assert_eq!(refused.headers["retry-after"], "1");
+    for cookie in [&cast.b, &cast.operator, &cast.server.cookie] {
+        assert_eq!(cast.status(cookie, Method::GET, "/ws.v1/lswitch", &Value::Null).await, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_changes_nothing() {
     let server = TestServer::new().await;
     let from = async |method: Method, origin: &str| {
