@@ -9,6 +9,7 @@ use crate::Outcome;
 use selvedge_net::daemon::{self, Config, Options};
 use selvedge_sim::testbed::api::Api;
 use serde_json::json;
+use std::fs;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::TcpListener;
@@ -144,7 +145,7 @@ impl Controllers {
             }
             std::thread::sleep(LOOK);
         }
-        let log = std::fs::read_to_string(self.log(number))?;
+        let log = fs::read_to_string(self.log(number))?;
         Err(format!("the API of controller {number} does not answer: {last}\n{log}").into())
     }
 
@@ -154,7 +155,28 @@ impl Controllers {
     /// If it does not answer.
     pub fn connect(&self, number: usize) -> Outcome<Api> {
         // Its own administrator's password is the first one's: users are the cluster's.
-        Ok(Api::connect(&format!("127.0.0.1:{}", self.all[number - 1].ports.api), &self.data(1))?)
+        Ok(Api::connect(&self.address(number), &self.data(1))?)
+    }
+
+    /// Where one serves its API.
+    pub fn address(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.all[number - 1].ports.api)
+    }
+
+    /// The certificate authority by which they are known, in PEM.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn authority(&self) -> Outcome<Vec<u8>> {
+        Ok(fs::read(self.data(1).join("ca.pem"))?)
+    }
+
+    /// The first administrator's password.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn password(&self) -> Outcome<String> {
+        Ok(fs::read_to_string(self.data(1).join("admin-password"))?.trim_end().to_string())
     }
 
     /// A session of somebody with the first that answers.
@@ -162,10 +184,7 @@ impl Controllers {
     /// # Errors
     /// If none does.
     pub fn api_as(&self, user: &str, password: &str) -> Outcome<Api> {
-        let connect = |number: usize| {
-            let address = format!("127.0.0.1:{}", self.all[number - 1].ports.api);
-            Api::connect_as(&address, &self.data(1), user, password).ok()
-        };
+        let connect = |number: usize| Api::connect_as(&self.address(number), &self.data(1), user, password).ok();
         self.up().find_map(connect).ok_or_else(|| format!("no controller lets {user} in").into())
     }
 

@@ -44,8 +44,14 @@ struct Options {
     /// Measure controllers and switches over sockets, as processes of their own, instead
     #[arg(long, conflicts_with = "growth")]
     storm: bool,
+    /// Measure how many requests of the API a controller answers that holds it, over TLS, instead
+    #[arg(long, conflicts_with_all = ["growth", "storm"])]
+    api: bool,
+    /// How many clients at once, with --api
+    #[arg(long, requires = "api", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1900))]
+    clients: u16,
     /// Count the instructions of the two hot paths, on a network that stays the same, and compare with the record instead
-    #[arg(long, conflicts_with_all = ["topology", "size", "seed", "changes", "growth", "storm"])]
+    #[arg(long, conflicts_with_all = ["topology", "size", "seed", "changes", "growth", "storm", "api"])]
     instructions: bool,
     /// Record what was counted, with --instructions
     #[arg(long, requires = "instructions")]
@@ -224,6 +230,9 @@ fn go(options: &Options) -> Result<(), Box<dyn Error>> {
         return growth::measure(options.network.seed, options.changes.get(), options.json);
     }
     let topology = options.network.topology()?;
+    if options.api {
+        return storm::requests::measure(&topology, options.clients.into(), options.json);
+    }
     if options.storm {
         let (count, arguments) = (usize::from(options.controllers), options.network.arguments());
         return storm::measure(&topology, &arguments, count, options.changes.get(), options.json);

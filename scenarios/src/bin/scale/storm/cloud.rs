@@ -140,6 +140,12 @@ impl Cloud {
         format!("/ws.v1/lswitch/{}/lport", self.switches[port.switch])
     }
 
+    /// Where all ports are.
+    pub fn paths(&self, topology: &Topology) -> Vec<String> {
+        let ports = topology.ports.iter().zip(&self.ports);
+        ports.map(|(port, uuid)| format!("{}/{uuid}", self.path(port))).collect()
+    }
+
     /// Makes a port and attaches it; its uuid.
     pub fn port(&self, api: &Api, port: &Port, place: usize, secure: bool) -> Outcome<String> {
         let path = self.path(port);

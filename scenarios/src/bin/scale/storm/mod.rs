@@ -7,6 +7,7 @@
 
 mod cloud;
 mod fleet;
+pub mod requests;
 pub mod switches;
 
 use super::topology::Topology;
