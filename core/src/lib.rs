@@ -5,7 +5,8 @@
 //! # The life of a northbound commit
 //!
 //! A [`nib::Command`] is applied by [`nib::Nib::apply`], which refuses it or says what it [`nib::Change`]d, and
-//! allocates all numbers. [`compile::Engine::update`] names the fragments that read what changed, computes them again, and
+//! allocates all numbers. What a user asks for comes with its author ([`nib::Command::By`]), is judged by their role there,
+//! and recorded. [`compile::Engine::update`] names the fragments that read what changed, computes them again, and
 //! gives each transport node that holds one the difference, a [`reconcile::Delta`]. [`reconcile::plan`] puts it in order.
 //!
 //! # The life of a VIF
@@ -23,7 +24,7 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | [`nib`] | intent and observation; commands; where a VIF is |
+//! | [`nib`] | intent and observation; commands; where a VIF is; who may do what |
 //! | [`compile`] | flows from the NIB, incrementally; one file for each stage |
 //! | [`pipeline`] | stages, registers, flags: one table each |
 //! | [`flow`] | flows and groups as data and as text |
@@ -35,8 +36,8 @@
 //! # Ideal vs now
 //!
 //! The first release knows logical switches. Broadcast is replicated at the source only; `replication_mode` *service* is
-//! kept, and treated as *source* while there are no service nodes. Queues, security profiles and mirrors are kept and
-//! not carried out. A learning port gets frames to unknown destinations, but nothing is learned from it.
+//! kept, and treated as *source* while there are no service nodes. Routers, gateway services, queues, security profiles, ACLs
+//! and mirrors are kept ([`nib::Kept`]) and not carried out. A learning port gets frames to unknown destinations, but nothing is learned from it.
 
 pub mod addr;
 pub mod compile;

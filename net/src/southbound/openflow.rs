@@ -303,6 +303,7 @@ impl Driver {
                 }
                 Told::Holds(revision) => {
                     self.end_turn();
+                    tracing::debug!(node = %self.node, revision = revision.0, "the switch holds the configuration");
                     _ = self.handle.node(self.node, |state| {
                         state.own.problems.remove(FLOWS);
                         state.progress.get_or_insert_default().confirmed(revision);
