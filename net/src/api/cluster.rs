@@ -98,6 +98,11 @@ async fn show_status<R: Runtime>(State(api): State<Arc<Api<R>>>) -> Response {
         zone_stats: stats(Kind::TransportZone, |_, _| Health::Active),
         switch_stats: stats(Kind::LogicalSwitch, switch_health),
         port_stats: stats(Kind::LogicalPort, port_health),
+        // Nothing follows from these yet: none of them is active, and none is in error.
+        router_stats: stats(Kind::LogicalRouter, |_, _| Health::Idle),
+        routerport_stats: stats(Kind::LogicalRouterPort, |_, _| Health::Idle),
+        queue_stats: stats(Kind::LogicalQueue, |_, _| Health::Idle),
+        security_profile_stats: stats(Kind::SecurityProfile, |_, _| Health::Idle),
         configured_roles: ROLES.iter().map(role).collect(),
     };
     json::response(StatusCode::OK, &with_head(&status, "ControlClusterStatus", "/status"))

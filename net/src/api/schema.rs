@@ -361,6 +361,14 @@ pub struct ControlClusterStatus {
     pub switch_stats: ObjectStats,
     /// Logical switch ports: active can carry traffic, those in error are plugged in and cannot.
     pub port_stats: ObjectStats,
+    /// Logical routers: kept, and not carried out.
+    pub router_stats: ObjectStats,
+    /// Ports of logical routers: kept, and not carried out.
+    pub routerport_stats: ObjectStats,
+    /// Logical queues: kept, and not carried out.
+    pub queue_stats: ObjectStats,
+    /// Security profiles: kept, and not carried out.
+    pub security_profile_stats: ObjectStats,
     /// What the cluster does.
     pub configured_roles: Vec<ConfiguredRole>,
 }

@@ -3,6 +3,7 @@
 mod clients;
 mod hostile;
 mod kept;
+mod lists;
 mod roles;
 mod watch;
 
