@@ -174,21 +174,24 @@ impl Nib {
     }
 
     /// Whether an object is a tenant's own: it carries one of their tags, or belongs to what is.
-    pub fn is_own(&self, tags: &[Tag], kind: Kind, uuid: Uuid) -> bool {
+    fn is_own(&self, tags: &[Tag], kind: Kind, uuid: Uuid) -> bool {
         let carries = self.common(kind, uuid).is_some_and(|common| carries(common, tags));
         let parent = || kind.parent().zip(self.parent(kind, uuid));
         carries || parent().is_some_and(|(kind, uuid)| self.is_own(tags, kind, uuid))
     }
 
-    /// Whether somebody of that role may see an object, and refer to it. Zones are no secret.
+    /// Whether somebody of that role may see an object, and refer to it.
     pub fn is_visible(&self, role: &Role, kind: Kind, uuid: Uuid) -> bool {
         match role {
             Role::Admin | Role::Operator => true,
-            Role::Tenant { tags } => {
-                let is_lent = || self.common(kind, uuid).is_some_and(|common| is_lent(common, tags));
-                kind == Kind::TransportZone || self.is_own(tags, kind, uuid) || is_lent()
-            }
+            Role::Tenant { tags } => self.is_visible_to(tags, kind, uuid),
         }
+    }
+
+    /// Zones are no secret.
+    fn is_visible_to(&self, tags: &[Tag], kind: Kind, uuid: Uuid) -> bool {
+        let is_lent = || self.common(kind, uuid).is_some_and(|common| is_lent(common, tags));
+        kind == Kind::TransportZone || self.is_own(tags, kind, uuid) || is_lent()
     }
 
     fn allows_tenant(&self, tags: &[Tag], command: &Command) -> Result<(), Refusal> {
@@ -220,7 +223,7 @@ impl Nib {
     }
 
     fn must_see(&self, tags: &[Tag], kind: Kind, uuid: Uuid) -> Result<(), Refusal> {
-        match self.is_visible(&Role::Tenant { tags: tags.to_vec() }, kind, uuid) {
+        match self.is_visible_to(tags, kind, uuid) {
             true => Ok(()),
             false => Err(Refusal::NotFound { kind, uuid }),
         }
@@ -266,8 +269,7 @@ impl Nib {
         if object.common().is_some_and(|common| !carries(common, tags)) && !was_without {
             return Err(forbidden("tags: one of the tenant's own must be among them"));
         }
-        let role = Role::Tenant { tags: tags.to_vec() };
-        let hidden = object.references().into_iter().find(|to| !self.is_visible(&role, to.kind, to.uuid));
+        let hidden = object.references().into_iter().find(|to| !self.is_visible_to(tags, to.kind, to.uuid));
         match hidden {
             Some(to) => Err(Refusal::NoSuchReference { field: to.path(), kind: to.kind, uuid: to.uuid }),
             None => Ok(()),

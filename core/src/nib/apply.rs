@@ -117,15 +117,10 @@ impl Nib {
     fn create_port(&mut self, uuid: Uuid, switch: Uuid, mut config: LogicalPort) -> Result<Vec<Change>, Refusal> {
         let record = self.switches.get_mut(&switch).expect("checked: the switch exists");
         let numbers = self.index.portnos.get_mut(&switch).expect("every switch has its port numbers");
-        let full = |what, limit| Refusal::Exhausted { what: Cow::Borrowed(what), limit };
-        let number = match config.portno {
-            Some(number) => number,
-            None => numbers.lowest_free().ok_or(full("port numbers", PORTNO_MAX))?,
-        };
-        let key = record.last_port_key.0.checked_add(1).ok_or(full("port keys", u32::MAX))?;
+        let full = || Refusal::Exhausted { what: "port keys".into(), limit: u32::MAX };
+        let key = record.last_port_key.0.checked_add(1).ok_or_else(full)?;
+        numbers.assign(&mut config.portno, uuid)?;
         record.last_port_key = PortKey(key);
-        numbers.take(number, uuid);
-        config.portno = Some(number);
         let record = PortRecord {
             switch,
             config,
@@ -146,15 +141,7 @@ impl Nib {
         mut config: LogicalRouterPort,
     ) -> Result<Vec<Change>, Refusal> {
         let numbers = self.index.portnos.get_mut(&router).expect("every router has its port numbers");
-        let number = match config.portno {
-            Some(number) => number,
-            None => {
-                let full = Refusal::Exhausted { what: "port numbers".into(), limit: PORTNO_MAX };
-                numbers.lowest_free().ok_or(full)?
-            }
-        };
-        numbers.take(number, uuid);
-        config.portno = Some(number);
+        numbers.assign(&mut config.portno, uuid)?;
         config.mac_address.get_or_insert_with(|| made_up(uuid));
         let record = RouterPortRecord { router, config, attachment: Attachment::None, modified: self.revision };
         self.router_ports.insert(uuid, record);

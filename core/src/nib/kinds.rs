@@ -8,6 +8,16 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use uuid::Uuid;
 
+/// What there is of an object whatever its kind.
+struct Entry<'a> {
+    /// When its configuration last changed.
+    modified: Revision,
+    /// Name and tags, if its kind has them.
+    common: Option<&'a Common>,
+    /// The object that it belongs to.
+    parent: Option<Uuid>,
+}
+
 impl Nib {
     fn kept_of(&self, kind: Kind) -> Option<&BTreeMap<Uuid, Kept>> {
         self.kept.get(&kind)
@@ -18,22 +28,57 @@ impl Nib {
         Some(&self.kept_of(kind)?.get(&uuid)?.object)
     }
 
-    /// The revision at which an object's configuration last changed; nothing if there is no such object.
-    pub fn modified(&self, kind: Kind, uuid: Uuid) -> Option<Revision> {
+    /// What there is of an object whatever its kind; nothing if there is no such object.
+    fn entry(&self, kind: Kind, uuid: Uuid) -> Option<Entry<'_>> {
         match kind {
-            Kind::TransportZone => self.zones.get(&uuid).map(|r| r.modified),
-            Kind::TransportNode => self.nodes.get(&uuid).map(|r| r.modified),
-            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| r.modified),
-            Kind::LogicalPort => self.ports.get(&uuid).map(|r| r.modified),
-            Kind::LogicalRouterPort => self.router_ports.get(&uuid).map(|r| r.modified),
+            Kind::TransportZone => {
+                let record = self.zones.get(&uuid)?;
+                Some(Entry { modified: record.modified, common: Some(&record.config.common), parent: None })
+            }
+            Kind::TransportNode => {
+                let record = self.nodes.get(&uuid)?;
+                Some(Entry { modified: record.modified, common: Some(&record.config.common), parent: None })
+            }
+            Kind::LogicalSwitch => {
+                let record = self.switches.get(&uuid)?;
+                Some(Entry { modified: record.modified, common: Some(&record.config.common), parent: None })
+            }
+            Kind::LogicalPort => {
+                let record = self.ports.get(&uuid)?;
+                let parent = Some(record.switch);
+                Some(Entry { modified: record.modified, common: Some(&record.config.common), parent })
+            }
+            Kind::LogicalRouterPort => {
+                let record = self.router_ports.get(&uuid)?;
+                let parent = Some(record.router);
+                Some(Entry { modified: record.modified, common: Some(&record.config.common), parent })
+            }
             Kind::LogicalRouter
             | Kind::NatRule
             | Kind::Route
             | Kind::SecurityProfile
             | Kind::Acl
             | Kind::LogicalQueue
-            | Kind::GatewayService => self.kept_of(kind)?.get(&uuid).map(|kept| kept.modified),
+            | Kind::GatewayService => {
+                let Kept { object, modified } = self.kept_of(kind)?.get(&uuid)?;
+                Some(Entry { modified: *modified, common: object.common(), parent: object.parent() })
+            }
         }
+    }
+
+    /// The revision at which an object's configuration last changed; nothing if there is no such object.
+    pub fn modified(&self, kind: Kind, uuid: Uuid) -> Option<Revision> {
+        self.entry(kind, uuid).map(|entry| entry.modified)
+    }
+
+    /// Name and tags of an object, if its kind has them.
+    pub fn common(&self, kind: Kind, uuid: Uuid) -> Option<&Common> {
+        self.entry(kind, uuid)?.common
+    }
+
+    /// The object that one belongs to.
+    pub fn parent(&self, kind: Kind, uuid: Uuid) -> Option<Uuid> {
+        self.entry(kind, uuid)?.parent
     }
 
     /// An object as configured.
@@ -56,41 +101,6 @@ impl Nib {
             | Kind::Acl
             | Kind::LogicalQueue
             | Kind::GatewayService => self.kept(kind, uuid).cloned(),
-        }
-    }
-
-    /// Name and tags of an object, if its kind has them.
-    pub fn common(&self, kind: Kind, uuid: Uuid) -> Option<&Common> {
-        match kind {
-            Kind::TransportZone => self.zones.get(&uuid).map(|r| &r.config.common),
-            Kind::TransportNode => self.nodes.get(&uuid).map(|r| &r.config.common),
-            Kind::LogicalSwitch => self.switches.get(&uuid).map(|r| &r.config.common),
-            Kind::LogicalPort => self.ports.get(&uuid).map(|r| &r.config.common),
-            Kind::LogicalRouterPort => self.router_ports.get(&uuid).map(|r| &r.config.common),
-            Kind::LogicalRouter
-            | Kind::NatRule
-            | Kind::Route
-            | Kind::SecurityProfile
-            | Kind::Acl
-            | Kind::LogicalQueue
-            | Kind::GatewayService => self.kept(kind, uuid)?.common(),
-        }
-    }
-
-    /// The object that one belongs to.
-    pub fn parent(&self, kind: Kind, uuid: Uuid) -> Option<Uuid> {
-        match kind {
-            Kind::LogicalPort => self.ports.get(&uuid).map(|r| r.switch),
-            Kind::LogicalRouterPort => self.router_ports.get(&uuid).map(|r| r.router),
-            Kind::NatRule | Kind::Route => self.kept(kind, uuid)?.parent(),
-            Kind::TransportZone
-            | Kind::TransportNode
-            | Kind::LogicalSwitch
-            | Kind::LogicalRouter
-            | Kind::SecurityProfile
-            | Kind::Acl
-            | Kind::LogicalQueue
-            | Kind::GatewayService => None,
         }
     }
 

@@ -120,7 +120,7 @@ pub enum Change {
     Port(Uuid),
     /// Something from which nothing follows yet.
     Kept(Kind, Uuid),
-    /// A user.
+    /// Users, or what they may do.
     User,
     /// What a transport node is known to have.
     Observed(Uuid),
@@ -314,6 +314,18 @@ impl Default for PortNumbers {
 }
 
 impl PortNumbers {
+    /// A port gets the number that it asks for, which is free, or the lowest that is.
+    fn assign(&mut self, number: &mut Option<u32>, port: Uuid) -> Result<(), Refusal> {
+        let full = || Refusal::Exhausted { what: "port numbers".into(), limit: PORTNO_MAX };
+        let given = match *number {
+            Some(number) => number,
+            None => self.lowest_free().ok_or_else(full)?,
+        };
+        self.take(given, port);
+        *number = Some(given);
+        Ok(())
+    }
+
     fn take(&mut self, number: u32, port: Uuid) {
         let earlier = self.used.insert(number, port);
         assert!(earlier.is_none(), "portno {number} was free");

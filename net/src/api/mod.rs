@@ -2,7 +2,7 @@
 //!
 //! Everything about a kind of resource comes from one row of one table, [`kinds`]: its routes, lists, filters,
 //! relations, statuses and its part of the OpenAPI document. A request passes [`shell`] (headers, log), [`auth`]
-//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`], [`realisation`], [`watch`] or [`look`]. Reading and changing
+//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`], [`users`], [`realisation`], [`watch`] or [`look`]. Reading and changing
 //! goes through the controller's [`Handle`] and nothing else.
 //!
 //! The dialect is that of NVP, kept to what its clients depend on: statuses, header forms, one-line JSON with a

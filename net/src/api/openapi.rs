@@ -40,8 +40,8 @@ struct Operation {
     query: Vec<(&'static str, &'static str)>,
     /// Schemas that the body may have.
     body: Vec<&'static str>,
-    /// Whether the body makes an object, so that it must say what has no default.
-    makes: bool,
+    /// What the body must say, since it makes an object and that has no default.
+    needed: Vec<Value>,
     status: u16,
     answer: Answer,
     /// Whether it needs a session.
@@ -89,7 +89,7 @@ fn get_one(path: &str, summary: &str, type_name: &'static str) -> Operation {
         summary: summary.to_string(),
         query: Vec::new(),
         body: Vec::new(),
-        makes: false,
+        needed: Vec::new(),
         status: 200,
         answer: Answer::One(vec![type_name]),
         session: true,
@@ -112,7 +112,13 @@ fn of_kind(row: &Row) -> Vec<Operation> {
     let all = PAGING.into_iter().chain(SHOWN).chain(filters).collect();
     let mut operations = vec![
         Operation { query: all, answer: Answer::List(types()), ..one(&list, format!("List {kind}s")) },
-        Operation { method: "post", body: types(), makes: true, status: 201, ..one(&list, format!("Make a {kind}")) },
+        Operation {
+            method: "post",
+            body: types(),
+            needed: needed(row),
+            status: 201,
+            ..one(&list, format!("Make a {kind}"))
+        },
         Operation { query: SHOWN.to_vec(), ..one(&object, format!("Show a {kind}")) },
         Operation {
             method: "put",
@@ -326,12 +332,10 @@ fn partial(mut schema: Value) -> Value {
 }
 
 /// What a body must say that makes an object of a kind.
-fn needed(types: &[&'static str]) -> Vec<Value> {
-    let row = KINDS.iter().find(|row| row.types == types);
-    let own = row.and_then(|row| (row.schema)().pop()).and_then(|(_, own)| own.get("required").cloned());
-    let mut needed: Vec<Value> = own.and_then(|own| own.as_array().cloned()).unwrap_or_default();
-    needed.extend((types.len() > 1).then(|| "type".into()));
-    needed
+fn needed(row: &Row) -> Vec<Value> {
+    let own = (row.schema)().pop().and_then(|(_, own)| own["required"].as_array().cloned());
+    let kind = row.only_type().is_none().then(|| "type".into());
+    own.unwrap_or_default().into_iter().chain(kind).collect()
 }
 
 fn add_properties(schema: &mut Value, more: Map<String, Value>) {
@@ -428,10 +432,9 @@ impl Operation {
             "security": if self.session { serde_json::json!([{ "session": [] }, { "basic": [] }]) } else { Value::Array(vec![]) },
         });
         if !self.body.is_empty() {
-            let needed = if self.makes { needed(&self.body) } else { Vec::new() };
-            let schema = match needed.is_empty() {
+            let schema = match self.needed.is_empty() {
                 true => any_of(&self.body),
-                false => serde_json::json!({ "allOf": [any_of(&self.body), { "required": needed }] }),
+                false => serde_json::json!({ "allOf": [any_of(&self.body), { "required": self.needed }] }),
             };
             document["requestBody"] = serde_json::json!({ "content": { "application/json": { "schema": schema } } });
         }

@@ -33,7 +33,6 @@ async fn every_kind_refuses_hostile_bodies_and_goes_on() {
     let server = TestServer::new().await;
     for row in KINDS.iter().filter(|row| row.kind.parent().is_none()) {
         for (what, body) in bodies() {
-            // Of kinds that have no tags and names, these are fields that nobody knows: they are ignored.
             let request = Request::post(row.path()).header("cookie", &server.cookie).body(Body::from(body));
             let response = server.router.clone().oneshot(request.expect("a request")).await.expect("an answer");
             let status = response.status().as_u16();
