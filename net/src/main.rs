@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use selvedge_net::cli;
 use selvedge_net::daemon::config::LogFormat;
 use selvedge_net::daemon::{self, Config, Options};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -58,10 +58,15 @@ fn controller(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         LogFormat::Json => log.json().init(),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(config, |text| println!("{text}")))?;
+    runtime.block_on(daemon::run(config, announce))?;
     // What still runs has nothing durable to lose.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Says where everything is. Whoever started the controller may have stopped to read: that is no reason to end.
+fn announce(text: &str) {
+    _ = writeln!(std::io::stdout(), "{text}");
 }
 
 #[cfg(test)]

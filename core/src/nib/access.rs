@@ -77,12 +77,15 @@ pub struct AuditRecord {
     pub revision: Revision,
     /// Who, when, by which request.
     pub author: Author,
-    /// What, in a word: `create`, `update`, `delete`, `attach`, or what else changes.
+    /// What, in a word: `create`, `update`, `delete`, `attach`, `count`, or what else changes.
     pub action: String,
     /// To what kind of resource, if it was one.
     pub kind: Option<Kind>,
     /// To which.
     pub uuid: Option<Uuid>,
+    /// To what, if it was no resource: a user, a controller. A release before did not say.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Why not, if it was refused.
     pub refused: Option<String>,
 }
@@ -91,7 +94,10 @@ impl Nib {
     /// Carries out what somebody asked for, if they may, and records it.
     pub(super) fn apply_by(&mut self, author: &Author, command: &Command) -> Result<Vec<Change>, Refusal> {
         let outcome = self.allows(&author.user, command).and_then(|()| self.carry_out(command));
-        let (action, kind, uuid) = summary(command);
+        let Summary { action, kind, uuid, name } = self.summary(command);
+        if outcome.is_ok() {
+            self.stamp(kind.zip(uuid), author.at);
+        }
         let refused = outcome.as_ref().err().map(ToString::to_string);
         let author = author.clone();
         self.audit.push_back(AuditRecord {
@@ -100,12 +106,25 @@ impl Nib {
             action: action.into(),
             kind,
             uuid,
+            name,
             refused,
         });
         while self.audit.len() > AUDIT_MAX {
             self.audit.pop_front();
         }
         outcome
+    }
+
+    /// Enters when an object was changed, if it is still there.
+    fn stamp(&mut self, object: Option<(Kind, Uuid)>, at: u64) {
+        if let Some((kind, uuid)) = object.filter(|(kind, uuid)| self.modified(*kind, *uuid).is_some()) {
+            self.modified_at.entry(kind).or_default().insert(uuid, at);
+        }
+    }
+
+    /// When a user last changed an object, in seconds since 1970; nothing if that is not known.
+    pub fn modified_at(&self, kind: Kind, uuid: Uuid) -> Option<u64> {
+        self.modified_at.get(&kind)?.get(&uuid).copied()
     }
 
     /// What users did last, oldest first.
@@ -212,6 +231,10 @@ impl Nib {
                 self.must_own(tags, kind, *port)?;
                 self.allows_attachment(tags, attachment)
             }
+            Command::CountFrom { port, .. } => {
+                let kind = self.attachment(*port).map_or(Kind::LogicalPort, |(kind, _)| kind);
+                self.must_own(tags, kind, *port)
+            }
             Command::Observe { .. }
             | Command::Cluster(_)
             | Command::Session(_)
@@ -252,7 +275,10 @@ impl Nib {
     /// Whether a tenant may make an object so, or of what it was before.
     fn allows_content(&self, tags: &[Tag], object: &Object, before: Option<&Object>) -> Result<(), Refusal> {
         match object {
-            Object::TransportZone(_) | Object::TransportNode(_) | Object::GatewayService(_) => {
+            Object::TransportZone(_)
+            | Object::TransportNode(_)
+            | Object::GatewayService(_)
+            | Object::EdgeCluster(_) => {
                 return Err(forbidden("it is for administrators"));
             }
             Object::LogicalSwitch(switch) => allows_transport(switch, before)?,
@@ -263,7 +289,9 @@ impl Nib {
             | Object::Route { .. }
             | Object::SecurityProfile(_)
             | Object::Acl(_)
-            | Object::LogicalQueue(_) => {}
+            | Object::LogicalQueue(_)
+            | Object::ServicesNode(_)
+            | Object::ServicesNodePort { .. } => {}
         }
         let was_without = before.and_then(Object::common).is_some_and(|common| !carries(common, tags));
         if object.common().is_some_and(|common| !carries(common, tags)) && !was_without {
@@ -311,18 +339,39 @@ fn allows_mirrors(port: &LogicalPort, before: Option<&Object>) -> Result<(), Ref
 }
 
 /// What a command does, in a word, and to what.
-fn summary(command: &Command) -> (&'static str, Option<Kind>, Option<Uuid>) {
-    match command {
-        Command::Create { uuid, object } => ("create", Some(object.kind()), Some(*uuid)),
-        Command::Update { uuid, object, .. } => ("update", Some(object.kind()), Some(*uuid)),
-        Command::Delete { kind, uuid } => ("delete", Some(*kind), Some(*uuid)),
-        Command::Attach { port, .. } => ("attach", None, Some(*port)),
-        Command::Observe { node, .. } => ("observe", Some(Kind::TransportNode), Some(*node)),
-        Command::Cluster(_) => ("cluster", None, None),
-        Command::Session(_) => ("session", None, None),
-        Command::SetUser { .. } | Command::User(_) => ("user", None, None),
-        Command::ReadOnly { .. } => ("maintenance", None, None),
-        Command::By { command, .. } => summary(command),
+#[derive(Default)]
+struct Summary {
+    action: &'static str,
+    kind: Option<Kind>,
+    uuid: Option<Uuid>,
+    name: Option<String>,
+}
+
+impl Nib {
+    fn summary(&self, command: &Command) -> Summary {
+        let of = |action, kind: Kind, uuid: Uuid| Summary { action, kind: Some(kind), uuid: Some(uuid), name: None };
+        let about = |action, name: Option<String>| Summary { action, name, ..Summary::default() };
+        let of_port = |action, port: Uuid| Summary {
+            kind: self.attachment(port).map(|(kind, _)| kind),
+            uuid: Some(port),
+            ..about(action, None)
+        };
+        match command {
+            Command::Create { uuid, object } => of("create", object.kind(), *uuid),
+            Command::Update { uuid, object, .. } => of("update", object.kind(), *uuid),
+            Command::Delete { kind, uuid } => of("delete", *kind, *uuid),
+            Command::Attach { port, .. } => of_port("attach", *port),
+            Command::CountFrom { port, .. } => of_port("count", *port),
+            Command::Observe { node, .. } => of("observe", Kind::TransportNode, *node),
+            Command::Cluster(command) => about("cluster", command.about()),
+            Command::Session(_) => about("session", None),
+            Command::SetUser { name, .. }
+            | Command::User(UserCommand::Put { name, .. } | UserCommand::Remove { name }) => {
+                about("user", Some(name.clone()))
+            }
+            Command::ReadOnly { on } => about("maintenance", Some(if *on { "on" } else { "off" }.into())),
+            Command::By { command, .. } => self.summary(command),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ impl Nib {
             Command::Update { uuid, object, read_at } => self.update(*uuid, object, *read_at),
             Command::Delete { kind, uuid } => self.delete(*kind, *uuid),
             Command::Attach { port, attachment } => self.attach(*port, attachment),
+            Command::CountFrom { port, from } => self.count_from(*port, from.as_ref()),
             Command::Observe { node, epoch, present, gone } => self.observe((*node, *epoch), present, gone),
             Command::Cluster(command) => self.change_cluster(command),
             Command::Session(command) => self.change_session(command),
@@ -68,7 +69,10 @@ impl Nib {
             | Object::SecurityProfile(_)
             | Object::Acl(_)
             | Object::LogicalQueue(_)
-            | Object::GatewayService(_) => vec![self.keep(uuid, object)],
+            | Object::GatewayService(_)
+            | Object::EdgeCluster(_)
+            | Object::ServicesNode(_)
+            | Object::ServicesNodePort { .. } => vec![self.keep(uuid, object)],
         };
         self.refer((kind, uuid), references);
         Ok(changes)
@@ -152,11 +156,13 @@ impl Nib {
     /// Enters a resource that is what was configured, or what it is from now on.
     fn keep(&mut self, uuid: Uuid, object: Object) -> Change {
         let kind = object.kind();
-        if let Some(router) = object.parent() {
-            self.index.parts_of.entry(router).or_default().insert((kind, uuid));
+        if let Some(parent) = object.parent() {
+            self.index.parts_of.entry(parent).or_default().insert((kind, uuid));
+        }
+        if matches!(kind, Kind::LogicalRouter | Kind::ServicesNode) {
+            self.index.parts_of.entry(uuid).or_default();
         }
         if kind == Kind::LogicalRouter {
-            self.index.parts_of.entry(uuid).or_default();
             self.index.portnos.entry(uuid).or_default();
         }
         self.kept.entry(kind).or_default().insert(uuid, Kept { object, modified: self.revision });
@@ -193,7 +199,10 @@ impl Nib {
             | Object::SecurityProfile(_)
             | Object::Acl(_)
             | Object::LogicalQueue(_)
-            | Object::GatewayService(_) => vec![self.keep(uuid, object)],
+            | Object::GatewayService(_)
+            | Object::EdgeCluster(_)
+            | Object::ServicesNode(_)
+            | Object::ServicesNodePort { .. } => vec![self.keep(uuid, object)],
         };
         self.unrefer((kind, uuid), before);
         self.refer((kind, uuid), after);
@@ -258,7 +267,10 @@ impl Nib {
             | Object::SecurityProfile(_)
             | Object::Acl(_)
             | Object::LogicalQueue(_)
-            | Object::GatewayService(_) => Ok(()),
+            | Object::GatewayService(_)
+            | Object::EdgeCluster(_)
+            | Object::ServicesNode(_)
+            | Object::ServicesNodePort { .. } => Ok(()),
         }
     }
 
@@ -321,6 +333,8 @@ impl Nib {
     fn remove(&mut self, kind: Kind, uuid: Uuid) -> Vec<Change> {
         let references = self.references_of(kind, uuid);
         self.unrefer((kind, uuid), references);
+        self.counted_from.remove(&uuid);
+        self.modified_at.entry(kind).or_default().remove(&uuid);
         match kind {
             Kind::TransportZone => {
                 self.zones.remove(&uuid);
@@ -329,14 +343,20 @@ impl Nib {
             Kind::TransportNode => self.delete_node(uuid),
             Kind::LogicalSwitch => self.delete_switch(uuid),
             Kind::LogicalPort => self.delete_port(uuid),
-            Kind::LogicalRouter => self.delete_router(uuid),
+            Kind::LogicalRouter | Kind::ServicesNode => self.delete_with_parts(kind, uuid),
             Kind::LogicalRouterPort => self.delete_router_port(uuid),
+            Kind::ServicesNodePort => {
+                let mut changes = self.unplug(uuid);
+                changes.push(self.forget(kind, uuid));
+                changes
+            }
             Kind::NatRule
             | Kind::Route
             | Kind::SecurityProfile
             | Kind::Acl
             | Kind::LogicalQueue
-            | Kind::GatewayService => vec![self.forget(kind, uuid)],
+            | Kind::GatewayService
+            | Kind::EdgeCluster => vec![self.forget(kind, uuid)],
         }
     }
 
@@ -379,10 +399,11 @@ impl Nib {
         changes
     }
 
-    fn delete_router(&mut self, uuid: Uuid) -> Vec<Change> {
+    /// Removes a logical router or services node, and what belongs to it.
+    fn delete_with_parts(&mut self, kind: Kind, uuid: Uuid) -> Vec<Change> {
         let parts: Vec<(Kind, Uuid)> = self.index.parts_of.get(&uuid).into_iter().flatten().copied().collect();
         let mut changes: Vec<Change> = parts.into_iter().flat_map(|(kind, part)| self.remove(kind, part)).collect();
-        changes.push(self.forget(Kind::LogicalRouter, uuid));
+        changes.push(self.forget(kind, uuid));
         self.index.parts_of.remove(&uuid);
         self.index.portnos.remove(&uuid);
         changes
@@ -404,7 +425,7 @@ impl Nib {
     /// Removes a resource that is what was configured.
     fn forget(&mut self, kind: Kind, uuid: Uuid) -> Change {
         let kept = self.kept.get_mut(&kind).and_then(|kept| kept.remove(&uuid)).expect("checked: it exists");
-        if let Some(parts) = kept.object.parent().and_then(|router| self.index.parts_of.get_mut(&router)) {
+        if let Some(parts) = kept.object.parent().and_then(|parent| self.index.parts_of.get_mut(&parent)) {
             parts.remove(&(kind, uuid));
         }
         Change::Kept(kind, uuid)

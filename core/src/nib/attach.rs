@@ -63,13 +63,13 @@ impl Nib {
         }
     }
 
-    /// A patch is between a switch and a router, and its other side is free.
+    /// A patch is between a switch, a router or a services node and one that is another of these, and its other side is free.
     fn check_peer(&self, (kind, port): (Kind, Uuid), attachment: &Attachment) -> Result<(), Refusal> {
         let Some(peer) = attachment.peer() else { return Ok(()) };
         let of_router = if kind == Kind::LogicalPort { Kind::LogicalRouterPort } else { Kind::LogicalPort };
         let (peer_kind, plugged) = self.attachment(peer).ok_or(Refusal::NotFound { kind: of_router, uuid: peer })?;
         if peer_kind == kind {
-            let why = format!("{peer} is a {peer_kind}, too: a patch leads from a switch to a router");
+            let why = format!("{peer} is a {peer_kind}, too: a patch leads to a port of another kind");
             return Err(Invalid::new("peer_port_uuid", why).into());
         }
         match plugged {
@@ -98,16 +98,19 @@ impl Nib {
     /// Enters what is plugged into a port that has nothing plugged in, or the other side of a patch.
     fn plug(&mut self, port: Uuid, attachment: Attachment) -> Change {
         let revision = self.revision;
-        let change = match (self.ports.get_mut(&port), self.router_ports.get_mut(&port)) {
-            (Some(record), _) => {
-                (record.attachment, record.touched) = (attachment, revision);
-                Change::Port(port)
-            }
-            (None, Some(record)) => {
-                record.attachment = attachment;
-                Change::Kept(Kind::LogicalRouterPort, port)
-            }
-            (None, None) => unreachable!("checked: port {port} exists"),
+        let change = if let Some(record) = self.ports.get_mut(&port) {
+            (record.attachment, record.touched) = (attachment, revision);
+            Change::Port(port)
+        } else if let Some(record) = self.router_ports.get_mut(&port) {
+            record.attachment = attachment;
+            Change::Kept(Kind::LogicalRouterPort, port)
+        } else {
+            assert!(self.kept(Kind::ServicesNodePort, port).is_some(), "checked: port {port} exists");
+            match attachment {
+                Attachment::None => self.plugged.remove(&port),
+                other => self.plugged.insert(port, other),
+            };
+            Change::Kept(Kind::ServicesNodePort, port)
         };
         self.index_attachment(port);
         change
@@ -181,6 +184,36 @@ mod tests {
 
     fn patch(peer: Uuid) -> Value {
         json!({"type": "PatchAttachment", "peer_port_uuid": peer})
+    }
+
+    #[test]
+    fn a_services_node_is_patched_to_a_switch_and_lets_go_when_it_goes() {
+        let (mut world, [one, other, inner, _]) = world();
+        let cluster = world.create(51, Object::EdgeCluster(read(json!({}))));
+        let node = world.create(52, Object::ServicesNode(read(json!({"edge_cluster_uuid": cluster}))));
+        let config = |address: &str| read(json!({"ip_address": address, "mac_address": "02:00:00:00:00:01"}));
+        let ports = [53, 54].map(|n| {
+            let config = config("10.7.0.0/24");
+            world.create(n, Object::ServicesNodePort { node, config })
+        });
+        assert_eq!(world.plugged(ports[0]), FREE);
+        world.attach(ports[0], patch(one)).expect("both are free");
+        assert_eq!(world.plugged(one), patch(ports[0]).to_string());
+        let occupied = Refusal::Occupied { kind: Kind::LogicalPort, uuid: one, by: "PatchAttachment".into() };
+        assert_eq!(world.attach(inner, patch(one)), Err(occupied));
+        world.attach(ports[1], patch(inner)).expect("routers are served, too");
+        let vif = world.attach(ports[1], json!({"type": "VifAttachment", "vif_uuid": "v"}));
+        assert!(matches!(vif, Err(Refusal::Invalid(_))), "not for services nodes");
+        assert!(matches!(world.attach(ports[1], patch(ports[0])), Err(Refusal::Invalid(_))), "not among themselves");
+        world.attach(one, patch(ports[0])).expect("it is so already");
+        world.apply(Command::Delete { kind: Kind::LogicalPort, uuid: one }).expect("it lets go");
+        assert_eq!(world.plugged(ports[0]), FREE);
+        world.attach(other, patch(ports[0])).expect("from the other side");
+        let in_use = Command::Delete { kind: Kind::EdgeCluster, uuid: cluster };
+        assert!(matches!(world.apply(in_use.clone()), Err(Refusal::InUse { by, .. }) if by == node));
+        world.apply(Command::Delete { kind: Kind::ServicesNode, uuid: node }).expect("with its ports");
+        assert_eq!((world.plugged(other), world.plugged(inner)), (FREE.into(), FREE.into()));
+        world.apply(in_use).expect("nothing uses it any more");
     }
 
     const FREE: &str = r#"{"type":"NoAttachment"}"#;

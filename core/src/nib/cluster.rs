@@ -121,6 +121,22 @@ pub enum ClusterCommand {
     Assign(Vec<Assignment>),
 }
 
+impl ClusterCommand {
+    /// What it is about, for the audit log.
+    pub(super) fn about(&self) -> Option<String> {
+        let controller = |member: &MemberId, what: &str| Some(format!("controller {}{what}", member.0));
+        match self {
+            ClusterCommand::Enter { member, .. } => controller(member, " enters"),
+            ClusterCommand::Invite { uuid, .. } => Some(format!("invitation {uuid}")),
+            ClusterCommand::Admit { address, .. } => Some(format!("controller at {address} joins")),
+            ClusterCommand::Dismiss { member } => controller(member, " leaves"),
+            ClusterCommand::Drain { member, is_drained: true } => controller(member, " drains"),
+            ClusterCommand::Drain { member, is_drained: false } => controller(member, " serves again"),
+            ClusterCommand::Assign(_) => None,
+        }
+    }
+}
+
 /// The cluster as it is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {

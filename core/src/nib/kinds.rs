@@ -59,7 +59,10 @@ impl Nib {
             | Kind::SecurityProfile
             | Kind::Acl
             | Kind::LogicalQueue
-            | Kind::GatewayService => {
+            | Kind::GatewayService
+            | Kind::EdgeCluster
+            | Kind::ServicesNode
+            | Kind::ServicesNodePort => {
                 let Kept { object, modified } = self.kept_of(kind)?.get(&uuid)?;
                 Some(Entry { modified: *modified, common: object.common(), parent: object.parent() })
             }
@@ -100,7 +103,10 @@ impl Nib {
             | Kind::SecurityProfile
             | Kind::Acl
             | Kind::LogicalQueue
-            | Kind::GatewayService => self.kept(kind, uuid).cloned(),
+            | Kind::GatewayService
+            | Kind::EdgeCluster
+            | Kind::ServicesNode
+            | Kind::ServicesNodePort => self.kept(kind, uuid).cloned(),
         }
     }
 
@@ -112,7 +118,7 @@ impl Nib {
         }
         match (kind, parent) {
             (Kind::LogicalPort, Some(switch)) => Box::new(self.ports_of_after(switch, after)),
-            (_, Some(router)) => Box::new(self.parts_of_after(kind, router, after)),
+            (_, Some(parent)) => Box::new(self.parts_of_after(kind, parent, after)),
             (Kind::TransportZone, None) => walk(&self.zones, after),
             (Kind::TransportNode, None) => walk(&self.nodes, after),
             (Kind::LogicalSwitch, None) => walk(&self.switches, after),
@@ -125,7 +131,10 @@ impl Nib {
                 | Kind::SecurityProfile
                 | Kind::Acl
                 | Kind::LogicalQueue
-                | Kind::GatewayService,
+                | Kind::GatewayService
+                | Kind::EdgeCluster
+                | Kind::ServicesNode
+                | Kind::ServicesNodePort,
                 None,
             ) => match self.kept_of(kind) {
                 Some(kept) => walk(kept, after),
@@ -134,26 +143,40 @@ impl Nib {
         }
     }
 
-    /// What of a kind belongs to a logical router, after one uuid.
-    fn parts_of_after(&self, kind: Kind, router: Uuid, after: Option<Uuid>) -> impl Iterator<Item = Uuid> {
+    /// What of a kind belongs to a logical router or services node, after one uuid.
+    fn parts_of_after(&self, kind: Kind, parent: Uuid, after: Option<Uuid>) -> impl Iterator<Item = Uuid> {
         let from = after.map_or(Bound::Included((kind, Uuid::nil())), |after| Bound::Excluded((kind, after)));
-        let parts = self.index.parts_of.get(&router);
+        let parts = self.index.parts_of.get(&parent);
         let range = parts.into_iter().flat_map(move |parts| parts.range((from, Bound::Included((kind, Uuid::max())))));
         range.map(|(_, uuid)| *uuid)
     }
 
-    /// What a port of a switch or a router is plugged into, and which of both it is.
+    /// What a port is plugged into, and of which kind it is.
     pub fn attachment(&self, port: Uuid) -> Option<(Kind, &Attachment)> {
-        let of_switch = self.ports.get(&port).map(|record| (Kind::LogicalPort, &record.attachment));
-        of_switch.or_else(|| Some((Kind::LogicalRouterPort, &self.router_ports.get(&port)?.attachment)))
+        if let Some(record) = self.ports.get(&port) {
+            return Some((Kind::LogicalPort, &record.attachment));
+        }
+        if let Some(record) = self.router_ports.get(&port) {
+            return Some((Kind::LogicalRouterPort, &record.attachment));
+        }
+        self.kept(Kind::ServicesNodePort, port)?;
+        Some((Kind::ServicesNodePort, self.plugged.get(&port).unwrap_or(&Attachment::None)))
     }
 
-    /// Derives again what belongs to which logical router, and what its ports are plugged into.
-    pub(super) fn index_routers(&mut self) {
-        let routers = self.kept.get(&Kind::LogicalRouter).into_iter().flatten();
-        for (router, _) in routers {
+    /// All ports of all kinds.
+    pub(super) fn all_ports(&self) -> impl Iterator<Item = Uuid> {
+        let of_services = self.kept_of(Kind::ServicesNodePort).into_iter().flat_map(BTreeMap::keys);
+        self.ports.keys().chain(self.router_ports.keys()).chain(of_services).copied()
+    }
+
+    /// Derives again what belongs to which logical router or services node.
+    pub(super) fn index_parts(&mut self) {
+        for router in self.kept.get(&Kind::LogicalRouter).into_iter().flat_map(BTreeMap::keys) {
             self.index.parts_of.insert(*router, Default::default());
             self.index.portnos.insert(*router, PortNumbers::default());
+        }
+        for node in self.kept.get(&Kind::ServicesNode).into_iter().flat_map(BTreeMap::keys) {
+            self.index.parts_of.insert(*node, Default::default());
         }
         for (uuid, port) in &self.router_ports {
             self.index.parts_of.entry(port.router).or_default().insert((Kind::LogicalRouterPort, *uuid));
@@ -163,8 +186,8 @@ impl Nib {
         }
         for (kind, kept) in &self.kept {
             for (uuid, record) in kept {
-                if let Some(router) = record.object.parent() {
-                    self.index.parts_of.entry(router).or_default().insert((*kind, *uuid));
+                if let Some(parent) = record.object.parent() {
+                    self.index.parts_of.entry(parent).or_default().insert((*kind, *uuid));
                 }
             }
         }

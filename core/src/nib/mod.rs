@@ -12,6 +12,7 @@ mod apply;
 mod attach;
 mod cluster;
 mod config;
+mod counters;
 mod kinds;
 mod location;
 mod references;
@@ -24,6 +25,7 @@ pub use access::{
 };
 pub use cluster::{Assignment, Cluster, ClusterCommand, Invitation, MemberRecord, Southbound};
 pub use config::*;
+pub use counters::{CountedFrom, Counters};
 pub use location::{Claim, Location, ObservedVif};
 pub use refusal::{Invalid, Refusal};
 pub use sessions::{SESSIONS_MAX, SessionCommand, SessionRecord};
@@ -66,6 +68,13 @@ pub enum Command {
         port: Uuid,
         /// What it is plugged into from now on.
         attachment: Attachment,
+    },
+    /// Count what passes a port from now on.
+    CountFrom {
+        /// The port.
+        port: Uuid,
+        /// How far its interface has counted; nothing if it has none.
+        from: Option<CountedFrom>,
     },
     /// A transport node's VIFs changed, as its master has seen.
     Observe {
@@ -250,6 +259,15 @@ pub struct Nib {
     /// A release before had none.
     #[serde(default)]
     kept: BTreeMap<Kind, BTreeMap<Uuid, Kept>>,
+    /// What ports that are kept are plugged into, if they are. A release before had none.
+    #[serde(default)]
+    plugged: BTreeMap<Uuid, Attachment>,
+    /// By port. A release before had none.
+    #[serde(default)]
+    counted_from: BTreeMap<Uuid, CountedFrom>,
+    /// When users last changed something, in seconds since 1970. A release before did not know.
+    #[serde(default)]
+    modified_at: BTreeMap<Kind, BTreeMap<Uuid, u64>>,
     users: BTreeMap<String, User>,
     /// Who says to have a VIF: by VIF, then by transport node.
     claims: BTreeMap<String, BTreeMap<Uuid, Claim>>,
@@ -277,7 +295,7 @@ pub struct Nib {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Index {
     ports_of: BTreeMap<Uuid, BTreeSet<Uuid>>,
-    /// What belongs to a logical router.
+    /// What belongs to a logical router or services node.
     parts_of: BTreeMap<Uuid, BTreeSet<(Kind, Uuid)>>,
     /// What refers to an object.
     referrers: BTreeMap<(Kind, Uuid), BTreeSet<(Kind, Uuid)>>,
@@ -446,7 +464,7 @@ impl Nib {
                 self.index.portnos.entry(port.switch).or_default().take(number, *uuid);
             }
         }
-        self.index_routers();
+        self.index_parts();
         self.index_references();
         for (vif, claims) in &self.claims {
             let places = claims.iter().map(|(node, claim)| (*node, claim.observed.ofport, vif.clone()));

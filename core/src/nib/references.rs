@@ -61,7 +61,7 @@ impl Nib {
             let references = self.references_of(kind, uuid);
             self.refer((kind, uuid), references);
         }
-        let ports: Vec<Uuid> = self.ports.keys().chain(self.router_ports.keys()).copied().collect();
+        let ports: Vec<Uuid> = self.all_ports().collect();
         for port in ports {
             self.index_attachment(port);
         }

@@ -4,7 +4,7 @@
 
 use super::json;
 use crate::cluster::ProposeError;
-use crate::controller::{Stopped, SubmitError};
+use crate::controller::{Stopped, SubmitError, Unanswered};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use selvedge_core::nib::{Invalid, Refusal};
@@ -61,9 +61,12 @@ pub(super) enum ApiError {
     /// The NIB is not as far as the client knows it to be elsewhere.
     #[error("this controller has not reached configuration generation {0} yet")]
     NotYet(u64),
-    /// Promised by the dialect, not there yet.
+    /// Promised by the dialect, and not done here.
     #[error("{0}")]
     NotImplemented(String),
+    /// A transport node that has to be asked does not answer.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
 }
 
 impl From<SubmitError> for ApiError {
@@ -106,6 +109,7 @@ impl ApiError {
             ApiError::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_STREAMS"),
             ApiError::NotYet(_) => (StatusCode::SERVICE_UNAVAILABLE, "NOT_YET"),
             ApiError::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
+            ApiError::Unanswered(_) => (StatusCode::SERVICE_UNAVAILABLE, "NODE_UNREACHABLE"),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Everything about a kind of resource comes from one row of one table, [`kinds`]: its routes, lists, filters,
 //! relations, statuses and its part of the OpenAPI document. A request passes [`shell`] (headers, log), [`auth`]
-//! (sessions, passwords), then [`resources`], [`attachment`], [`cluster`], [`users`], [`realisation`], [`watch`] or [`look`]. Reading and changing
-//! goes through the controller's [`Handle`] and nothing else.
+//! (sessions, passwords), then [`resources`], [`attachment`], [`part`], [`statistic`], [`cluster`], [`users`], [`realisation`], [`watch`] or [`look`]. Reading and
+//! changing goes through the controller's [`Handle`] and nothing else.
 //!
 //! The dialect is that of NVP, kept to what its clients depend on: statuses, header forms, one-line JSON with a
 //! space after each colon and comma ([`json`]).
@@ -21,12 +21,14 @@ mod listing;
 mod look;
 mod metrics;
 mod openapi;
+mod part;
 mod query;
 mod realisation;
 mod resources;
 pub mod schema;
 mod serve;
 mod shell;
+mod statistic;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -135,6 +137,7 @@ pub fn router<R: Runtime>(handle: Handle, member: Member<R>, config: ApiConfig) 
     let built = Router::new()
         .route("/ws.v1/realisation", get(realisation::show::<R>))
         .route("/ws.v1/transport-node/{uuid}/flows", get(look::flows::<R>))
+        .route("/ws.v1/transport-node/{uuid}/interface/{name}/statistic", get(statistic::of_interface::<R>))
         .route("/ws.v1/trace", post(look::trace::<R>))
         .route("/ws.v1/watch", get(watch::show::<R>))
         .route_layer(linear.clone())

@@ -4,7 +4,8 @@
 //! Start at [`operations`]; a test calls each of them on the router.
 
 use super::error::ApiError;
-use super::kinds::{Below, KINDS, Row};
+use super::kinds::{Below, KINDS, Part, Row};
+use super::query::COMMON;
 use super::schema;
 use super::{Api, ROOT, json};
 use crate::runtime::Runtime;
@@ -13,7 +14,7 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use selvedge_core::nib::Attachment;
+use selvedge_core::nib::{Attachment, Kind};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -82,6 +83,9 @@ const PAGING: [(&str, &str); 2] = [
 const FILTER: &str = "Keep what equals the value. It may begin with an operator: `=`, `!=`, `~` (contains, or matches if \
                       there is a `*`), `!~`.";
 
+const TIME_FILTER: &str =
+    "Keep what was last changed then: seconds since 1970, after `=`, `!=`, `<`, `<=`, `>` or `>=`.";
+
 fn get_one(path: &str, summary: &str, type_name: &'static str) -> Operation {
     Operation {
         method: "get",
@@ -106,9 +110,9 @@ fn of_kind(row: &Row) -> Vec<Operation> {
     let types = || row.types.to_vec();
     let one = |path: &str, summary: String| Operation { answer: Answer::One(types()), ..get_one(path, &summary, "") };
     let object = format!("{list}/{{uuid}}");
-    let filters = [&["uuid", "display_name"][..], if row.tagged { &["tag", "tag_scope"] } else { &[] }].concat();
-    let filters = filters.into_iter().chain(row.filters.iter().map(|filter| filter.name));
-    let filters = filters.map(|filter| (filter, FILTER));
+    let of_all = COMMON.into_iter().filter(|name| row.tagged || !name.starts_with("tag"));
+    let filters = of_all.chain(row.filters.iter().map(|filter| filter.name));
+    let filters = filters.map(|filter| (filter, if filter == "last_modified" { TIME_FILTER } else { FILTER }));
     let all = PAGING.into_iter().chain(SHOWN).chain(filters).collect();
     let mut operations = vec![
         Operation { query: all, answer: Answer::List(types()), ..one(&list, format!("List {kind}s")) },
@@ -150,14 +154,28 @@ fn of_below(row: &Row, below: &Below, object: &str) -> Vec<Operation> {
             ]
         }
         Below::Statistic => {
-            let show = get_one(&path, &format!("Counters of a {kind}: not collected yet"), "Error");
-            vec![Operation { status: 501, ..show }]
+            let show = get_one(&path, &format!("What passed a {kind}"), "LogicalPortStatistics");
+            let reset = get_one(&path, &format!("Count what passes a {kind} from now on"), "");
+            vec![show, Operation { method: "delete", status: 204, answer: Answer::Nothing, ..reset }]
         }
+        Below::Part(part) => of_part(part, &path, kind),
         Below::Queues => {
             let show = get_one(&path, &format!("List the queues that the ports of a {kind} use"), "");
             vec![Operation { answer: Answer::List(vec!["LogicalQueueConfig"]), query: SHOWN.to_vec(), ..show }]
         }
     }
+}
+
+fn of_part(part: &Part, path: &str, kind: Kind) -> Vec<Operation> {
+    let one = |summary: &str| get_one(path, &format!("{summary} `{}` of a {kind}", part.segment), part.type_name);
+    let put = Operation { method: "put", body: vec![part.type_name], ..one("Change fields of") };
+    let host = part.host.iter().map(|host| Operation {
+        method: "post",
+        query: vec![("action", "`add_host` or `remove_host`: what is done with the host in the body.")],
+        body: vec![host.type_name],
+        ..one("Add a host to, or remove it from,")
+    });
+    [one("Show"), put].into_iter().chain(host).collect()
 }
 
 fn besides() -> Vec<Operation> {
@@ -242,6 +260,11 @@ fn besides() -> Vec<Operation> {
             ..get_one("/ws.v1/control-cluster/refused-peers", "Peers that were turned away as transport nodes", "")
         },
         Operation { query: wait_for, ..wait },
+        get_one(
+            "/ws.v1/transport-node/{uuid}/interface/{name}/statistic",
+            "What passed an interface of a transport node",
+            "TransportNodeInterfaceStatistics",
+        ),
         plain("/ws.v1/transport-node/{uuid}/flows", "The flows that a transport node should hold", Answer::Json),
         Operation {
             method: "post",
@@ -259,6 +282,8 @@ fn besides() -> Vec<Operation> {
         },
         plain("/ws.v1/schema", "List the schemas", Answer::Json),
         plain("/ws.v1/schema/{type}", "Show a schema", Answer::Schema),
+        plain("/ws.v1/doc/method", "List what can be asked", Answer::Json),
+        plain("/ws.v1/doc/method/{name}", "Show something that can be asked", Answer::Json),
         open(plain("/ws.v1/openapi.json", "This document", Answer::Json)),
         plain("/metrics", "What the controller does, for Prometheus", Answer::Text(OPEN_METRICS)),
         open(plain("/healthz", "The process answers", Answer::Json)),
@@ -275,6 +300,7 @@ fn schemas() -> BTreeMap<String, Value> {
         all.extend(schemas);
         all.extend(row.types.iter().map(|name| (name.to_string(), partial(own.clone()))));
         all.extend(row.status().into_iter().flat_map(|view| (view.schema)()));
+        all.extend(row.parts().flat_map(|part| (part.schema)()));
     }
     // Of these, too, clients may ask for some fields only.
     all.extend(named::<schema::ControlClusterNodeConfig>().into_iter().map(|(name, own)| (name, partial(own))));
@@ -296,6 +322,8 @@ fn schemas() -> BTreeMap<String, Value> {
         named::<schema::AuditEntry>(),
         named::<schema::Maintenance>(),
         named::<schema::Realisation>(),
+        named::<schema::LogicalPortStatistics>(),
+        named::<schema::TransportNodeInterfaceStatistics>(),
         named::<schema::Error>(),
     ] {
         all.extend(more);
@@ -308,9 +336,20 @@ fn schemas() -> BTreeMap<String, Value> {
             let schema = all.get_mut(view.type_name).expect("its own name comes last in its schemas");
             add_properties(schema, head(view.type_name));
         }
+        for part in row.parts() {
+            let schema = all.get_mut(part.type_name).expect("its own name comes last in its schemas");
+            add_properties(schema, head(part.type_name));
+        }
     }
-    let cluster = ["ControlClusterStatus", "ControlClusterNodeConfig", "ClusterMembers", "ControlClusterNodeStatus"];
-    for name in Attachment::TYPES.into_iter().chain(cluster) {
+    let others = [
+        "ControlClusterStatus",
+        "ControlClusterNodeConfig",
+        "ClusterMembers",
+        "ControlClusterNodeStatus",
+        "LogicalPortStatistics",
+        "TransportNodeInterfaceStatistics",
+    ];
+    for name in Attachment::TYPES.into_iter().chain(others) {
         add_properties(all.get_mut(name).expect("added above"), head(name));
     }
     for (status, name, embedded) in [
@@ -454,7 +493,7 @@ impl Operation {
             let what = match name {
                 "parent" => "The uuid of the object it belongs to; in lists, `*` means all.",
                 "type" => "The name of a schema.",
-                "name" => "The user's login name.",
+                "name" => "Its name.",
                 _ => "The object's uuid.",
             };
             serde_json::json!({ "name": name, "in": "path", "required": true, "description": what, "schema": string })
@@ -508,7 +547,37 @@ pub(super) async fn document() -> Response {
 
 /// `/ws.v1/schema`.
 pub(super) fn routes<R: Runtime>() -> Router<Arc<Api<R>>> {
-    Router::new().route("/ws.v1/schema", get(list_schemas)).route("/ws.v1/schema/{type}", get(show_schema))
+    Router::new()
+        .route("/ws.v1/schema", get(list_schemas))
+        .route("/ws.v1/schema/{type}", get(show_schema))
+        .route("/ws.v1/doc/method", get(list_methods))
+        .route("/ws.v1/doc/method/{name}", get(show_method))
+}
+
+/// Each method on each path, under the name that the document has for it.
+async fn list_methods() -> Response {
+    let href = |name: &str| format!("{ROOT}/doc/method/{name}");
+    let results: Vec<Value> = operations()
+        .iter()
+        .map(|operation| {
+            let name = operation.id();
+            serde_json::json!({ "name": name, "_href": href(&name), "summary": operation.summary })
+        })
+        .collect();
+    let count = results.len();
+    json::response(StatusCode::OK, &serde_json::json!({ "results": results, "result_count": count }))
+}
+
+/// One of them, as the document has it.
+async fn show_method(Path(name): Path<String>) -> Result<Response, ApiError> {
+    let operation = operations().into_iter().find(|operation| operation.id() == name);
+    let missing = || ApiError::NotFound(format!("method {}", name.chars().take(64).collect::<String>()));
+    let operation = operation.ok_or_else(missing)?;
+    let mut shown = operation.document();
+    shown["name"] = name.into();
+    shown["method"] = operation.method.to_uppercase().into();
+    shown["path"] = operation.path.into();
+    Ok(json::response(StatusCode::OK, &shown))
 }
 
 async fn list_schemas() -> Response {

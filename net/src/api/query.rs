@@ -5,20 +5,27 @@
 //! times may have any of the positive values and none of the negative ones. `tag` and `tag_scope` are and-ed: every
 //! scope must be on the object, and every tag must be in one of those scopes, or in any if none is asked for.
 //!
+//! `last_modified` compares times, in seconds since 1970, with `=`, `!=`, `<`, `<=`, `>` or `>=`; `identifier` is a uuid or a
+//! name; `alert` asks for what does not work though it should.
+//!
 //! A filter that the kind does not have is refused: left out silently, it would return what was not asked for.
 //! Start at [`ListQuery::parse`].
 
-use super::Authenticated;
 use super::error::ApiError;
 use super::kinds::{Filter, Find, Row, Under};
+use super::{Authenticated, status};
 use crate::controller::State;
 use axum::extract::Query;
 use axum::http::Uri;
 use selvedge_core::nib::Tag;
 use serde_json::{Map, Value};
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
+/// What lists of all kinds can be filtered by; `tag` and `tag_scope` where there are tags.
+pub(super) const COMMON: [&str; 7] =
+    ["uuid", "display_name", "identifier", "alert", "last_modified", "tag", "tag_scope"];
 /// Objects on a page if the query does not say.
 pub(super) const PAGE_LENGTH_DEFAULT: usize = 1000;
 /// Most objects on a page; more are not refused, only not sent at once.
@@ -188,11 +195,46 @@ impl Tests {
     }
 }
 
+/// How a time compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TimeTest {
+    /// What the time may be, seen from the one that is said.
+    orders: &'static [Ordering],
+    /// In seconds since 1970.
+    said: u64,
+}
+
+impl TimeTest {
+    fn parse(name: &str, value: &str) -> Result<TimeTest, ApiError> {
+        use Ordering::{Equal, Greater, Less};
+        let operators: [(&str, &[Ordering]); 6] = [
+            ("!=", &[Less, Greater]),
+            (">=", &[Greater, Equal]),
+            ("<=", &[Less, Equal]),
+            (">", &[Greater]),
+            ("<", &[Less]),
+            ("=", &[Equal]),
+        ];
+        let found = operators.into_iter().find_map(|(sign, orders)| Some((value.strip_prefix(sign)?, orders)));
+        let (text, orders) = found.unwrap_or((value, &[Equal]));
+        let why = || ApiError::Invalid(format!("{name}: it must be a time in seconds since 1970, after an operator"));
+        Ok(TimeTest { orders, said: text.parse().map_err(|_| why())? })
+    }
+
+    /// A time that is not known is long ago.
+    fn holds(&self, time: Option<u64>) -> bool {
+        self.orders.contains(&time.unwrap_or(0).cmp(&self.said))
+    }
+}
+
 /// Which objects a list holds.
 #[derive(Default)]
 pub(super) struct Conditions {
     uuid: Tests,
     display_name: Tests,
+    identifier: Tests,
+    alert: Tests,
+    last_modified: Vec<TimeTest>,
     scopes: Vec<Test>,
     tags: Vec<Test>,
     others: Vec<(&'static Filter, Tests)>,
@@ -204,6 +246,9 @@ impl Conditions {
         match name {
             "uuid" => self.uuid.0.push(Test { text: test.text.to_lowercase(), ..test }),
             "display_name" => self.display_name.0.push(test),
+            "identifier" => self.identifier.0.push(test),
+            "alert" => self.alert.0.push(test),
+            "last_modified" => self.last_modified.push(TimeTest::parse(name, value)?),
             "tag" | "tag_scope" if !row.tagged => {}
             "tag" => self.tags.push(test),
             "tag_scope" => self.scopes.push(test),
@@ -215,7 +260,8 @@ impl Conditions {
 
     /// Where guests are is not for tenants.
     fn may_ask(name: &str, sender: &Authenticated) -> Result<(), ApiError> {
-        match name.starts_with("attachment_node") && !sender.is_staff() {
+        let tells = ["attachment_node_uuid", "attachment_node_name", "attachment_bridge_id", "attachment_zone_uuid"];
+        match tells.contains(&name) && !sender.is_staff() {
             true => Err(ApiError::Forbidden(format!("{name}: it is for operators and administrators"))),
             false => Ok(()),
         }
@@ -225,7 +271,7 @@ impl Conditions {
         let unknown = || {
             let shown: String = name.chars().take(64).collect();
             let known: Vec<&str> = row.filters.iter().map(|filter| filter.name).collect();
-            let known = [&["uuid", "display_name", "tag", "tag_scope"][..], &known].concat().join(", ");
+            let known = [&COMMON[..], &known].concat().join(", ");
             ApiError::Invalid(format!("{} lists cannot be filtered by '{shown}', only by {known}", row.segment))
         };
         let filter = row.filters.iter().find(|filter| filter.name == name).ok_or_else(unknown)?;
@@ -259,7 +305,10 @@ impl Conditions {
             && (self.uuid.0.is_empty() || self.uuid.hold(&[&uuid.to_string()]))
             && self.display_name.hold(&[name.unwrap_or_default()])
             && self.tags_hold(tags)
+            && (self.identifier.0.is_empty() || self.identifier.hold(&[&uuid.to_string(), name.unwrap_or_default()]))
+            && self.last_modified.iter().all(|test| test.holds(state.nib.modified_at(row.kind, *uuid)))
             && (self.others.is_empty() || self.others_hold(row, state, uuid))
+            && (self.alert.0.is_empty() || self.alert.hold(&[&status::alert(state, row.kind, *uuid).to_string()]))
     }
 
     fn tags_hold(&self, tags: &[Tag]) -> bool {
@@ -276,7 +325,7 @@ impl Conditions {
     }
 
     fn others_hold(&self, row: &Row, state: &State, uuid: &Uuid) -> bool {
-        let needs_fields = self.others.iter().any(|(filter, _)| !matches!(filter.find, Find::Look(_)));
+        let needs_fields = self.others.iter().any(|(filter, _)| !matches!(filter.find, Find::Look(_) | Find::All(_)));
         let fields = needs_fields.then(|| (row.fields)(&state.nib, uuid)).flatten().unwrap_or_default();
         self.others.iter().all(|(filter, tests)| {
             let values: Vec<String> = match &filter.find {
@@ -286,6 +335,7 @@ impl Conditions {
                     items.filter_map(|item| item.get(*name)).flat_map(texts).collect()
                 }
                 Find::Look(look) => look(state, uuid).into_iter().collect(),
+                Find::All(look) => look(state, uuid),
             };
             tests.hold(&values.iter().map(String::as_str).collect::<Vec<_>>())
         })

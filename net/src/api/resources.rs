@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::kinds::{Below, KINDS, Row, Under, View, row};
 use super::listing;
 use super::query::{ListQuery, Shown, pairs};
-use super::{Api, Authenticated, attachment, certificate, json};
+use super::{Api, Authenticated, attachment, certificate, json, part, statistic};
 use crate::controller::SubmitError;
 use crate::runtime::Runtime;
 use crate::tls::Fingerprint;
@@ -64,7 +64,8 @@ fn below_object<R: Runtime>(row: &'static Row, below: &'static Below) -> MethodR
         Below::Queues => {
             get(async move |State(api): State<Arc<Api<R>>>, path: Target, uri: Uri| queues(&api, row, &path, &uri))
         }
-        Below::Statistic => get(async move |State(api): State<Arc<Api<R>>>, path: Target| statistic(&api, row, &path)),
+        Below::Part(part) => part::routes::<R>(row, part),
+        Below::Statistic => statistic::routes::<R>(row),
     }
 }
 
@@ -139,11 +140,6 @@ fn show<R: Runtime>(api: &Api<R>, row: &Row, target: &Target, uri: &Uri) -> Resu
 fn status<R: Runtime>(api: &Api<R>, row: &Row, view: &View, target: &Target) -> Result<Response, ApiError> {
     let value = read(api, row, target, |state, uuid| view.render(row, state, uuid, &target.sender))?;
     Ok(json::response(StatusCode::OK, &value))
-}
-
-fn statistic<R: Runtime>(api: &Api<R>, row: &Row, target: &Target) -> Result<Response, ApiError> {
-    read(api, row, target, |_, _| Some(()))?;
-    Err(ApiError::NotImplemented(format!("counters of {}s are not collected", row.kind)))
 }
 
 /// The queues that the ports of a switch use.
@@ -238,6 +234,17 @@ async fn change<R: Runtime>(
     target: &Target,
     body: Map<String, Value>,
 ) -> Result<Response, ApiError> {
+    let uuid = modify(api, row, target, |stored| merge(stored, body.clone())).await?;
+    whole(api, row, uuid, StatusCode::OK)
+}
+
+/// Makes of an object what `by` makes of its fields, again if it changed meanwhile; says which it was.
+pub(super) async fn modify<R: Runtime>(
+    api: &Api<R>,
+    row: &Row,
+    target: &Target,
+    by: impl Fn(Map<String, Value>) -> Map<String, Value>,
+) -> Result<Uuid, ApiError> {
     let (_, uuid) = target.object(row)?;
     let mut merges = 0;
     loop {
@@ -245,12 +252,12 @@ async fn change<R: Runtime>(
             let parent = state.nib.parent(row.kind, *uuid);
             Some(((row.fields)(&state.nib, uuid)?, parent, state.nib.modified(row.kind, *uuid)?))
         })?;
-        let object = read_object(row, merge(stored, body.clone()), parent)?;
+        let object = read_object(row, by(stored), parent)?;
         merges += 1;
         match api.submit(&target.sender, Command::Update { uuid, object, read_at }).await {
             Err(SubmitError::Refused(Refusal::Stale { .. })) if merges < MERGES_MAX => {}
             Err(error) => return Err(error.into()),
-            Ok(_) => return whole(api, row, uuid, StatusCode::OK),
+            Ok(_) => return Ok(uuid),
         }
     }
 }
@@ -262,7 +269,7 @@ async fn remove<R: Runtime>(api: &Api<R>, row: &Row, target: &Target) -> Result<
 }
 
 /// `changes` on top of `stored`.
-fn merge(mut stored: Map<String, Value>, changes: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn merge(mut stored: Map<String, Value>, changes: Map<String, Value>) -> Map<String, Value> {
     stored.extend(changes);
     stored
 }

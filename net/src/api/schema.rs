@@ -5,13 +5,17 @@
 //! here. What every object carries (`uuid`, `type`, `_href`, `_schema`, and name and tags) is added in one place,
 //! [`super::openapi`].
 
+mod counters;
 mod gateway;
 mod policy;
 mod router;
+mod services;
 
+pub use counters::*;
 pub use gateway::*;
 pub use policy::*;
 pub use router::*;
+pub use services::*;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -543,6 +547,8 @@ pub struct AuditEntry {
     pub kind: Option<String>,
     /// To which.
     pub uuid: Option<String>,
+    /// To what, if it was no resource: a user, a controller.
+    pub name: Option<String>,
     /// Why not, if it was refused.
     pub refused: Option<String>,
 }

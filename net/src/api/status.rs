@@ -64,6 +64,33 @@ fn down(state: &State, port: &PortRecord, location: Option<&Location<'_>>) -> Op
     node.err().map(|why| format!("transport node {} {why}", location.node))
 }
 
+/// Whether something does not work though it should.
+pub(super) fn alert(state: &State, kind: Kind, uuid: Uuid) -> bool {
+    match kind {
+        Kind::TransportNode => state.nib.nodes().get(&uuid).is_some_and(|record| {
+            let troubled = state.nodes.get(&uuid).is_none_or(|node| trouble(node).is_some());
+            record.config.admin_status_enabled && troubled
+        }),
+        Kind::LogicalSwitch => logical_switch(state, uuid).is_some_and(|status| !status.fabric_status),
+        Kind::LogicalPort => state.nib.ports().get(&uuid).is_some_and(|port| {
+            port.config.admin_status_enabled && port.attachment != Attachment::None && !fabric_up(state, port)
+        }),
+        Kind::LogicalRouterPort | Kind::ServicesNodePort => {
+            state.nib.attachment(uuid).is_some_and(|(_, attachment)| *attachment != Attachment::None)
+        }
+        Kind::TransportZone
+        | Kind::LogicalRouter
+        | Kind::NatRule
+        | Kind::Route
+        | Kind::SecurityProfile
+        | Kind::Acl
+        | Kind::LogicalQueue
+        | Kind::GatewayService
+        | Kind::EdgeCluster
+        | Kind::ServicesNode => false,
+    }
+}
+
 /// What is said of everything that is only kept.
 const NOT_CARRIED_OUT: &str = "it is kept and returned, and not carried out by this release";
 
@@ -96,7 +123,8 @@ pub(super) fn logical_router_port(state: &State, uuid: Uuid) -> Option<LogicalRo
     })
 }
 
-fn unplugged(attachment: &Attachment) -> String {
+/// Why a port that is nowhere is nowhere.
+pub(super) fn unplugged(attachment: &Attachment) -> String {
     match attachment {
         Attachment::None => "nothing is plugged into the port".into(),
         Attachment::Vif { vif_uuid } => format!("VIF {vif_uuid} is on no transport node that takes part"),

@@ -162,6 +162,7 @@ fn entry(record: &AuditRecord) -> AuditEntry {
         action: record.action.clone(),
         kind: record.kind.map(|kind| row(kind).word()),
         uuid: record.uuid.map(|uuid| uuid.to_string()),
+        name: record.name.clone(),
         refused: record.refused.clone(),
     }
 }

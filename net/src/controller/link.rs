@@ -1,8 +1,10 @@
 //! Who drives a transport node's connection. A node that connects anew replaces its earlier connection, which may be
 //! long dead without anybody having noticed. Start at [`Link`].
 
-use std::sync::Arc;
+use super::question::{QUESTIONS_MAX, Question};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// What a connection speaks.
@@ -35,6 +37,8 @@ pub struct Link(Arc<Inner>);
 struct Inner {
     replaced: AtomicBool,
     woken: Notify,
+    /// What the node is to be asked.
+    questions: Mutex<VecDeque<Question>>,
 }
 
 impl Link {
@@ -51,6 +55,32 @@ impl Link {
     /// Makes the driver look again.
     pub fn wake(&self) {
         self.0.woken.notify_one();
+    }
+
+    /// Has the driver ask the node something.
+    ///
+    /// # Errors
+    /// Gives it back if too much waits.
+    pub(super) fn ask(&self, question: Question) -> Result<(), Question> {
+        let mut questions = self.0.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        if questions.len() >= QUESTIONS_MAX {
+            return Err(question);
+        }
+        questions.push_back(question);
+        drop(questions);
+        self.wake();
+        Ok(())
+    }
+
+    /// What the node is to be asked next; not what nobody waits for any more.
+    pub fn question(&self) -> Option<Question> {
+        let mut questions = self.0.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(question) = questions.pop_front() {
+            if !question.reply.is_closed() {
+                return Some(question);
+            }
+        }
+        None
     }
 
     pub(super) fn replace(&self) {

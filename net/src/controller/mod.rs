@@ -14,6 +14,7 @@ mod journal;
 mod link;
 mod nodes;
 mod progress;
+mod question;
 mod run;
 
 pub use feed::{Fed, Feed, Parcel};
@@ -23,6 +24,7 @@ pub use journal::{Changed, Journal};
 pub use link::{Link, Protocol};
 pub use nodes::{Connection, Counters, Fences, NodeState, Peers, Reach, RefusedPeer, Repair, Report};
 pub use progress::Progress;
+pub use question::{Question, Unanswered};
 pub use run::{CoreError, Started, start};
 
 use gossip::Changes;

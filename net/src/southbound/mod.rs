@@ -17,6 +17,7 @@ mod listen;
 mod openflow;
 mod ovsdb;
 mod pipe;
+mod questions;
 mod refusals;
 
 pub use admission::Admission;

@@ -6,6 +6,7 @@
 
 use super::listen::{Guest, Southbound};
 use super::pipe::{Pipe, Turn};
+use super::questions::Questions;
 use super::refusals::Refusals;
 use crate::controller::{Connection, Handle, Link, Protocol, SubmitError};
 use crate::ovsdb::operation::{Operation, TransactError, Transaction};
@@ -54,6 +55,7 @@ pub(super) async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Send>(shared: 
         fence: Fence::default(),
         in_order: None,
         refusals: Refusals::default(),
+        questions: Questions::default(),
         output: Vec::new(),
     };
     let mut pipe = Pipe::new(stream);
@@ -90,6 +92,7 @@ struct Driver {
     /// What was wanted when the switch was last found in order: if that is still wanted, a difference is a repair.
     in_order: Option<DesiredSwitch>,
     refusals: Refusals,
+    questions: Questions,
     output: Vec<u8>,
 }
 
@@ -155,13 +158,19 @@ impl Driver {
 
     /// Handles what the session has to say, until it is silent: what a look at the switch decides is said at once.
     async fn events<R: Runtime>(&mut self, link: &Link) -> Result<(), Ended> {
-        while self.heard::<R>()? {
-            if link.replaced() {
-                return Err("the node connected anew".to_string());
+        loop {
+            let look = self.heard::<R>()?;
+            if look {
+                if link.replaced() {
+                    return Err("the node connected anew".to_string());
+                }
+                self.look::<R>().await?;
             }
-            self.look::<R>().await?;
+            let is_asked = self.ready && self.questions.ask(R::now(), link, &mut self.session);
+            if !look && !is_asked {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Takes what the session has to say; whether the switch is to be looked at.
@@ -179,6 +188,7 @@ impl Driver {
                     (self.fence.in_flight, self.fence.is_answered) = (None, true);
                     look = true;
                 }
+                Event::TransactionDone { id, result } if self.questions.answered(id, &result) => {}
                 Event::TransactionDone { id, result } => {
                     self.done(R::now(), id, result.map(|_| ()));
                     look = true;

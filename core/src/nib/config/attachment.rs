@@ -19,7 +19,8 @@ pub enum Attachment {
         /// Compared with `external_ids:iface-id` (or `xs-vif-uuid`) on the switches.
         vif_uuid: String,
     },
-    /// A port of the other sort, which is plugged into this one: a switch and a router. Kept on both; not carried out.
+    /// A port of another kind, which is plugged into this one: of switch, router and services node. Kept on both; not
+    /// carried out.
     #[serde(rename = "PatchAttachment")]
     Patch {
         /// That port.

@@ -12,6 +12,7 @@ mod gateway;
 mod policy;
 mod prefix;
 mod router;
+mod services;
 mod switch;
 mod transport;
 
@@ -24,6 +25,11 @@ pub use prefix::IpPrefix;
 pub use router::{
     Ethertype, LogicalRouter, LogicalRouterPort, NatMatch, NatRule, NatRuleType, ROUTER_ADDRESSES_MAX, Route,
     RouteAction, RouteProtocol, RouterNextHop, RouterNextHopType, RoutingConfig,
+};
+pub use services::{
+    DhcpHost, DhcpService, EDGE_NODES_MAX, EdgeCluster, MetadataHost, MetadataProxy, OPTION_VALUE_MAX, PortDhcp,
+    PortMetadataProxy, SERVED_HOSTS_MAX, SERVICE_OPTIONS_MAX, SERVICE_WORD_MAX, ServiceOption, ServicesNode,
+    ServicesNodePort,
 };
 pub use switch::{
     AddressPair, BindingConfig, LogicalPort, LogicalSwitch, ReplicationMode, TransportNumber, TransportType,
@@ -82,6 +88,12 @@ pub enum Kind {
     LogicalQueue,
     /// `gateway-service`.
     GatewayService,
+    /// `edge-cluster`.
+    EdgeCluster,
+    /// `lservices-node`.
+    ServicesNode,
+    /// `lservices-node/<uuid>/lport`.
+    ServicesNodePort,
 }
 
 impl Kind {
@@ -90,6 +102,7 @@ impl Kind {
         match self {
             Kind::LogicalPort => Some(Kind::LogicalSwitch),
             Kind::LogicalRouterPort | Kind::NatRule | Kind::Route => Some(Kind::LogicalRouter),
+            Kind::ServicesNodePort => Some(Kind::ServicesNode),
             Kind::TransportZone
             | Kind::TransportNode
             | Kind::LogicalSwitch
@@ -97,7 +110,9 @@ impl Kind {
             | Kind::SecurityProfile
             | Kind::Acl
             | Kind::LogicalQueue
-            | Kind::GatewayService => None,
+            | Kind::GatewayService
+            | Kind::EdgeCluster
+            | Kind::ServicesNode => None,
         }
     }
 }
@@ -117,6 +132,9 @@ impl fmt::Display for Kind {
             Kind::Acl => "ACL",
             Kind::LogicalQueue => "logical queue",
             Kind::GatewayService => "gateway service",
+            Kind::EdgeCluster => "edge cluster",
+            Kind::ServicesNode => "logical services node",
+            Kind::ServicesNodePort => "logical services node port",
         })
     }
 }
@@ -168,6 +186,17 @@ pub enum Object {
     LogicalQueue(LogicalQueue),
     /// Ways out of the logical networks.
     GatewayService(GatewayService),
+    /// Transport nodes that do services nodes' work.
+    EdgeCluster(EdgeCluster),
+    /// What serves the guests of a network.
+    ServicesNode(ServicesNode),
+    /// A port of a logical services node.
+    ServicesNodePort {
+        /// The services node.
+        node: Uuid,
+        /// The port itself.
+        config: Box<ServicesNodePort>,
+    },
 }
 
 /// That an object refers to another.
@@ -218,6 +247,9 @@ impl Object {
             Object::Acl(_) => Kind::Acl,
             Object::LogicalQueue(_) => Kind::LogicalQueue,
             Object::GatewayService(_) => Kind::GatewayService,
+            Object::EdgeCluster(_) => Kind::EdgeCluster,
+            Object::ServicesNode(_) => Kind::ServicesNode,
+            Object::ServicesNodePort { .. } => Kind::ServicesNodePort,
         }
     }
 
@@ -228,6 +260,7 @@ impl Object {
             Object::LogicalRouterPort { router, .. }
             | Object::NatRule { router, .. }
             | Object::Route { router, .. } => Some(*router),
+            Object::ServicesNodePort { node, .. } => Some(*node),
             Object::TransportZone(_)
             | Object::TransportNode(_)
             | Object::LogicalSwitch(_)
@@ -235,7 +268,9 @@ impl Object {
             | Object::SecurityProfile(_)
             | Object::Acl(_)
             | Object::LogicalQueue(_)
-            | Object::GatewayService(_) => None,
+            | Object::GatewayService(_)
+            | Object::EdgeCluster(_)
+            | Object::ServicesNode(_) => None,
         }
     }
 
@@ -260,6 +295,9 @@ impl Object {
             Object::Acl(acl) => acl.validate(),
             Object::LogicalQueue(queue) => queue.validate(),
             Object::GatewayService(service) => service.validate(),
+            Object::EdgeCluster(cluster) => cluster.validate(),
+            Object::ServicesNode(node) => node.validate(),
+            Object::ServicesNodePort { config, .. } => config.validate(),
         }
     }
 
@@ -271,13 +309,16 @@ impl Object {
             Object::LogicalPort { config, .. } => config.references(),
             Object::SecurityProfile(profile) => profile.references(),
             Object::GatewayService(service) => service.references(),
+            Object::EdgeCluster(cluster) => cluster.references(),
+            Object::ServicesNode(node) => node.references(),
             Object::TransportZone(_)
             | Object::LogicalRouter(_)
             | Object::LogicalRouterPort { .. }
             | Object::NatRule { .. }
             | Object::Route { .. }
             | Object::Acl(_)
-            | Object::LogicalQueue(_) => Vec::new(),
+            | Object::LogicalQueue(_)
+            | Object::ServicesNodePort { .. } => Vec::new(),
         }
     }
 
@@ -294,6 +335,9 @@ impl Object {
             Object::Acl(acl) => Some(&acl.common),
             Object::LogicalQueue(queue) => Some(&queue.common),
             Object::GatewayService(service) => Some(&service.common),
+            Object::EdgeCluster(cluster) => Some(&cluster.common),
+            Object::ServicesNode(node) => Some(&node.common),
+            Object::ServicesNodePort { config, .. } => Some(&config.common),
             Object::NatRule { .. } | Object::Route { .. } => None,
         }
     }
@@ -311,6 +355,9 @@ impl Object {
             Object::Acl(acl) => Some(&mut acl.common),
             Object::LogicalQueue(queue) => Some(&mut queue.common),
             Object::GatewayService(service) => Some(&mut service.common),
+            Object::EdgeCluster(cluster) => Some(&mut cluster.common),
+            Object::ServicesNode(node) => Some(&mut node.common),
+            Object::ServicesNodePort { config, .. } => Some(&mut config.common),
             Object::NatRule { .. } | Object::Route { .. } => None,
         }
     }

@@ -9,6 +9,7 @@
 mod gateway;
 mod policy;
 mod router;
+mod services;
 mod switch;
 mod transport;
 
@@ -70,6 +71,8 @@ pub(super) enum Find {
     Each(&'static str, &'static str),
     /// Something that is no field.
     Look(fn(&State, &Uuid) -> Option<String>),
+    /// Several things that are no fields.
+    All(fn(&State, &Uuid) -> Vec<String>),
 }
 
 const fn field(name: &'static str) -> Filter {
@@ -88,8 +91,21 @@ pub(super) struct Relation {
 pub(super) enum Look {
     /// The object's own status.
     Status,
+    /// Another object, whole, for those who may see it.
+    Object(Kind, Leads),
     /// Something else.
     At(fn(&State, &Uuid) -> Option<Value>),
+    /// Something that tenants are not told.
+    Staff(fn(&State, &Uuid) -> Option<Value>),
+}
+
+/// How an object leads to another.
+type Leads = fn(&State, &Uuid) -> Option<Uuid>;
+
+/// Another object as it is sent, if who asks may see it.
+fn other(kind: Kind, leads: Leads, state: &State, uuid: &Uuid, sender: &Authenticated) -> Option<Value> {
+    let other = leads(state, uuid).filter(|other| sender.sees(&state.nib, kind, *other))?;
+    row(kind).render(&state.nib, &other).map(Value::Object)
 }
 
 impl Look {
@@ -97,7 +113,9 @@ impl Look {
     pub(super) fn at(&self, row: &Row, state: &State, uuid: &Uuid, sender: &Authenticated) -> Option<Value> {
         match self {
             Look::Status => row.status()?.render(row, state, uuid, sender),
+            Look::Object(kind, leads) => other(*kind, *leads, state, uuid, sender),
             Look::At(look) => look(state, uuid),
+            Look::Staff(look) => sender.is_staff().then(|| look(state, uuid)).flatten(),
         }
     }
 }
@@ -112,6 +130,8 @@ pub(super) enum Below {
     Statistic,
     /// `/lqueue`: the queues that its ports use.
     Queues,
+    /// A field that has a place of its own.
+    Part(Part),
 }
 
 impl Below {
@@ -122,8 +142,31 @@ impl Below {
             Below::Attachment(_) => "attachment",
             Below::Statistic => "statistic",
             Below::Queues => "lqueue",
+            Below::Part(part) => part.segment,
         }
     }
+}
+
+/// A field of an object that has a place of its own.
+pub(super) struct Part {
+    /// Its word in paths.
+    pub segment: &'static str,
+    /// The field.
+    pub field: &'static str,
+    /// The name of its schema, and its `type`.
+    pub type_name: &'static str,
+    /// Its schema.
+    pub schema: fn() -> Vec<NamedSchema>,
+    /// What is in its list `hosts`, if it has one.
+    pub host: Option<Host>,
+}
+
+/// What is in a list of hosts.
+pub(super) struct Host {
+    /// The field by which a host is known.
+    pub key: &'static str,
+    /// The name of its schema.
+    pub type_name: &'static str,
 }
 
 /// Something that is computed about an object.
@@ -137,6 +180,8 @@ pub(super) struct View {
     pub schema: fn() -> Vec<NamedSchema>,
     /// Fields that tell where guests are, and how hypervisors do: tenants are not told.
     pub hidden: &'static [&'static str],
+    /// The object that it belongs to, whole, under that name.
+    pub parent: Option<(&'static str, Kind)>,
 }
 
 impl View {
@@ -145,6 +190,10 @@ impl View {
         let mut map = (self.look)(state, uuid)?;
         if !sender.is_staff() {
             map.retain(|name, _| !self.hidden.contains(&name.as_str()));
+        }
+        if let Some((name, kind)) = self.parent {
+            let parent = other(kind, |state, uuid| parent_of_port(&state.nib, uuid), state, uuid, sender);
+            map.extend(parent.map(|parent| (name.to_string(), parent)));
         }
         map.insert("type".into(), self.type_name.into());
         map.insert("_href".into(), format!("{}/status", row.href(&state.nib, uuid)?).into());
@@ -235,9 +284,23 @@ impl Row {
     pub(super) fn status(&self) -> Option<&View> {
         self.below.iter().find_map(|below| match below {
             Below::Status(view) => Some(view),
-            Below::Attachment(_) | Below::Statistic | Below::Queues => None,
+            Below::Attachment(_) | Below::Statistic | Below::Queues | Below::Part(_) => None,
         })
     }
+
+    /// Those of its fields that have places of their own.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.below.iter().filter_map(|below| match below {
+            Below::Part(part) => Some(part),
+            Below::Status(_) | Below::Attachment(_) | Below::Statistic | Below::Queues => None,
+        })
+    }
+}
+
+/// The switch, router or services node that a port belongs to.
+fn parent_of_port(nib: &Nib, port: &Uuid) -> Option<Uuid> {
+    let (kind, _) = nib.attachment(*port)?;
+    nib.parent(kind, *port)
 }
 
 fn fields(config: &impl Serialize) -> Option<Map<String, Value>> {
@@ -259,6 +322,9 @@ fn kept(nib: &Nib, kind: Kind, uuid: &Uuid) -> Option<Map<String, Value>> {
         Object::Acl(config) => fields(config),
         Object::LogicalQueue(config) => fields(config),
         Object::GatewayService(config) => fields(config),
+        Object::EdgeCluster(config) => fields(config),
+        Object::ServicesNode(config) => fields(config),
+        Object::ServicesNodePort { config, .. } => fields(config),
     }
 }
 
@@ -273,6 +339,7 @@ const KEPT: Below = Below::Status(View {
     look: |_, _| Some(json::object(&status::kept())),
     schema: named::<schema::ResourceStatus>,
     hidden: &[],
+    parent: None,
 });
 
 /// Every kind of resource that is served.
@@ -289,6 +356,9 @@ pub(super) static KINDS: &[Row] = &[
     policy::ACL,
     policy::QUEUE,
     gateway::SERVICE,
+    services::CLUSTER,
+    services::NODE,
+    services::PORT,
 ];
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(super) const ROUTER: Row = Row {
         look: |state, uuid| status::logical_router(state, *uuid).as_ref().map(json::object),
         schema: named::<schema::LogicalRouterStatus>,
         hidden: &[],
+        parent: None,
     })],
     fields: |nib, uuid| kept(nib, Kind::LogicalRouter, uuid),
     parse: |map, _| json::decode(map).map(Object::LogicalRouter),
@@ -46,18 +47,18 @@ pub(super) const PORT: Row = Row {
     relations: &[
         Relation { name: "LogicalPortStatus", look: Look::Status },
         Relation { name: "LogicalPortAttachment", look: Look::At(render_attachment) },
-        Relation { name: "LogicalRouterConfig", look: Look::At(router_of_port) },
+        Relation {
+            name: "LogicalRouterConfig",
+            look: Look::Object(Kind::LogicalRouter, |state, port| parent_of_port(&state.nib, port)),
+        },
     ],
     below: &[
         Below::Status(View {
             type_name: "LogicalRouterPortStatus",
-            look: |state, uuid| {
-                let mut map = json::object(&status::logical_router_port(state, *uuid)?);
-                map.insert("lrouter".into(), router_of_port(state, uuid)?);
-                Some(map)
-            },
+            look: |state, uuid| status::logical_router_port(state, *uuid).as_ref().map(json::object),
             schema: named::<schema::LogicalRouterPortStatus>,
             hidden: &[],
+            parent: Some(("lrouter", Kind::LogicalRouter)),
         }),
         Below::Attachment(&["NoAttachment", "PatchAttachment", "L3GatewayAttachment"]),
         Below::Statistic,
@@ -69,11 +70,6 @@ pub(super) const PORT: Row = Row {
     },
     schema: named::<schema::LogicalRouterPortConfig>,
 };
-
-fn router_of_port(state: &State, port: &Uuid) -> Option<Value> {
-    let router = state.nib.router_ports().get(port)?.router;
-    row(Kind::LogicalRouter).render(&state.nib, &router).map(Value::Object)
-}
 
 /// `lrouter/<uuid>/nat`.
 pub(super) const NAT: Row = Row {

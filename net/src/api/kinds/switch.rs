@@ -1,6 +1,7 @@
 //! Logical switches and their ports, and what ports are plugged into.
 
 use super::*;
+use serde_json::json as value;
 
 /// `lswitch`.
 pub(super) const SWITCH: Row = Row {
@@ -13,6 +14,15 @@ pub(super) const SWITCH: Row = Row {
         Filter { name: "port_isolation", find: Find::Field("port_isolation_enabled") },
         field("replication_mode"),
         Filter { name: "transport_zone_uuid", find: Find::Each("transport_zones", "zone_uuid") },
+        Filter {
+            name: "transport_zone_name",
+            find: Find::All(|state, uuid| {
+                let zones =
+                    state.nib.switches().get(uuid).into_iter().flat_map(|switch| &switch.config.transport_zones);
+                let zones = zones.filter_map(|zone| state.nib.zones().get(&zone.zone_uuid));
+                zones.filter_map(|zone| zone.config.common.display_name.clone()).collect()
+            }),
+        },
     ],
     relations: &[Relation { name: "LogicalSwitchStatus", look: Look::Status }],
     below: &[
@@ -21,6 +31,7 @@ pub(super) const SWITCH: Row = Row {
             look: |state, uuid| status::logical_switch(state, *uuid).as_ref().map(json::object),
             schema: named::<schema::LogicalSwitchStatus>,
             hidden: &[],
+            parent: None,
         }),
         Below::Queues,
     ],
@@ -63,6 +74,21 @@ pub(super) const PORT: Row = Row {
                 node.config.common.display_name.clone()
             }),
         },
+        Filter {
+            name: "attachment_bridge_id",
+            find: Find::Look(|state, uuid| {
+                let node = state.nib.nodes().get(&node_of_port(state, uuid)?)?;
+                Some(node.config.bridge().to_string())
+            }),
+        },
+        Filter {
+            name: "attachment_zone_uuid",
+            find: Find::All(|state, uuid| {
+                let node = node_of_port(state, uuid).and_then(|node| state.nib.nodes().get(&node));
+                let connectors = node.into_iter().flat_map(|node| &node.config.transport_connectors);
+                connectors.map(|connector| connector.transport_zone_uuid.to_string()).collect()
+            }),
+        },
         PLUGGED_SERVICE,
         PLUGGED_VLAN,
         PLUGGED_PEER,
@@ -70,25 +96,24 @@ pub(super) const PORT: Row = Row {
     relations: &[
         Relation { name: "LogicalPortStatus", look: Look::Status },
         Relation { name: "LogicalPortAttachment", look: Look::At(render_attachment) },
-        Relation { name: "LogicalSwitchConfig", look: Look::At(switch_of_port) },
+        Relation {
+            name: "LogicalSwitchConfig",
+            look: Look::Object(Kind::LogicalSwitch, |state, port| parent_of_port(&state.nib, port)),
+        },
         Relation {
             name: "LogicalQueueConfig",
-            look: Look::At(|state, uuid| {
-                let queue = state.nib.ports().get(uuid)?.config.queue_uuid?;
-                row(Kind::LogicalQueue).render(&state.nib, &queue).map(Value::Object)
-            }),
+            look: Look::Object(Kind::LogicalQueue, |state, port| state.nib.ports().get(port)?.config.queue_uuid),
         },
+        Relation { name: "VirtualInterfaceConfig", look: Look::At(virtual_interface) },
+        Relation { name: "TransportNodeInterfaceStatus", look: Look::Staff(interface_status) },
     ],
     below: &[
         Below::Status(View {
             type_name: "LogicalSwitchPortStatus",
-            look: |state, uuid| {
-                let mut map = json::object(&status::logical_port(state, *uuid)?);
-                map.insert("lswitch".into(), switch_of_port(state, uuid)?);
-                Some(map)
-            },
+            look: |state, uuid| status::logical_port(state, *uuid).as_ref().map(json::object),
             schema: named::<schema::LogicalSwitchPortStatus>,
             hidden: &["transport_node_uuid", "vif_interface", "reason"],
+            parent: Some(("lswitch", Kind::LogicalSwitch)),
         }),
         Below::Attachment(&[
             "NoAttachment",
@@ -142,9 +167,26 @@ pub(in super::super) fn render_attachment(state: &State, port: &Uuid) -> Option<
     Some(Value::Object(map))
 }
 
-fn switch_of_port(state: &State, port: &Uuid) -> Option<Value> {
-    let switch = state.nib.ports().get(port)?.switch;
-    row(Kind::LogicalSwitch).render(&state.nib, &switch).map(Value::Object)
+/// The guest's interface that is plugged into a port, and its address as far as its transport node knows it.
+fn virtual_interface(state: &State, port: &Uuid) -> Option<Value> {
+    let record = state.nib.ports().get(port)?;
+    let mac = state.nib.port_location(record).and_then(|location| location.claim.observed.attached_mac);
+    let vif = record.attachment.vif()?;
+    Some(value!({ "type": "VirtualInterfaceConfig", "vif_uuid": vif, "attached_mac": mac.map(|mac| mac.to_string()) }))
+}
+
+/// Where the guest's interface is.
+fn interface_status(state: &State, port: &Uuid) -> Option<Value> {
+    let location = state.nib.port_location(state.nib.ports().get(port)?)?;
+    let observed = &location.claim.observed;
+    let node = location.node;
+    Some(value!({
+        "type": "TransportNodeInterfaceStatus",
+        "_href": format!("{ROOT}/transport-node/{node}/interface/{}/statistic", observed.interface),
+        "transport_node_uuid": node,
+        "interface_id": observed.interface,
+        "openflow_port": observed.ofport.0,
+    }))
 }
 
 fn node_of_port(state: &State, port: &Uuid) -> Option<Uuid> {

@@ -35,6 +35,7 @@ pub(super) const NODE: Row = Row {
         look: |state, uuid| status::transport_node(state, *uuid).as_ref().map(json::object),
         schema: named::<schema::TransportNodeStatus>,
         hidden: &[],
+        parent: None,
     })],
     fields: |nib, uuid| fields(&nib.nodes().get(uuid)?.config),
     parse: |map, _| json::decode(map).map(Object::TransportNode),

@@ -1,10 +1,10 @@
 //! What clients that nobody here wrote send, in the order in which they send it.
 
-use super::*;
+use super::server::{Server, uuids};
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
 
-#[tokio::test]
-async fn a_cloudstack_network_with_a_router_nat_and_a_public_address() {
-    let server = TestServer::new().await;
+pub async fn a_cloudstack_network_with_a_router_nat_and_a_public_address(server: &Server) {
     let node = server.create("/ws.v1/transport-node", json!({})).await;
     let gateway = json!({"type": "L3Gateway", "transport_node_uuid": node, "device_id": "breth1", "group_id": 0});
     let service = json!({"type": "L3GatewayServiceConfig", "display_name": "public", "gateways": [gateway]});
@@ -76,9 +76,7 @@ async fn a_cloudstack_network_with_a_router_nat_and_a_public_address() {
     assert_eq!(server.status(Method::GET, &nat, "").await, 404);
 }
 
-#[tokio::test]
-async fn an_openstack_router_with_a_floating_address() {
-    let server = TestServer::new().await;
+pub async fn an_openstack_router_with_a_floating_address(server: &Server) {
     let service = server.create("/ws.v1/gateway-service", json!({"type": "L3GatewayServiceConfig"})).await;
     let tags = json!([{"scope": "os_tid", "tag": "t"}, {"scope": "quantum", "tag": "2014.2.4"}]);
     let routing = json!({"type": "RoutingTableRoutingConfig"});
@@ -141,9 +139,7 @@ async fn an_openstack_router_with_a_floating_address() {
     assert_eq!(relations["LogicalPortStatus"]["lrouter"]["uuid"], router);
 }
 
-#[tokio::test]
-async fn an_openstack_security_group_that_names_itself() {
-    let server = TestServer::new().await;
+pub async fn an_openstack_security_group_that_names_itself(server: &Server) {
     let rules = json!({"display_name": "default", "logical_port_ingress_rules": [{"ethertype": "IPv4"}, {"ethertype": "IPv6"}],
         "logical_port_egress_rules": [{"ethertype": "IPv4", "protocol": 17, "port_range_min": 68, "port_range_max": 68}]});
     let profile = server.create("/ws.v1/security-profile", rules).await;
@@ -162,4 +158,85 @@ async fn an_openstack_security_group_that_names_itself() {
     let listed = server.get(&format!("/ws.v1/security-profile?fields=*&uuid={profile}")).await;
     assert_eq!(listed["results"][0]["logical_port_ingress_rules"], both["logical_port_ingress_rules"]);
     assert_eq!(server.status(Method::DELETE, &path, "").await, 204, "only itself refers to it");
+}
+
+pub async fn openstack_without_agents(server: &Server) {
+    let cluster = server.create("/ws.v1/edge-cluster", json!({"display_name": "edges"})).await;
+    assert_eq!(server.get(&format!("/ws.v1/edge-cluster/{cluster}")).await["display_name"], "edges");
+    let wanted = json!({"edge_cluster_uuid": cluster, "tags": [{"scope": "n_network_id", "tag": "net"}]});
+    let node = server.create("/ws.v1/lservices-node", wanted).await;
+    let found = server.get("/ws.v1/lservices-node?fields=uuid&tag=net&tag_scope=n_network_id").await;
+    assert_eq!(uuids(&found), std::slice::from_ref(&node));
+    let node = format!("/ws.v1/lservices-node/{node}");
+    let ports = format!("{node}/lport");
+    let wanted = json!({
+        "ip_address": "10.7.0.0/24", "mac_address": "fa:16:3e:00:00:01", "type": "LogicalServicesNodePortConfig",
+        "tags": [{"scope": "n_mac_address", "tag": "fa:16:3e:00:00:01"}, {"scope": "n_subnet_id", "tag": "sub"}],
+    });
+    let uuid = server.create(&ports, wanted.clone()).await;
+    let found = server.get(&format!("{ports}?fields=uuid&tag=sub&tag_scope=n_subnet_id")).await;
+    assert_eq!(uuids(&found), std::slice::from_ref(&uuid));
+    let port = format!("{ports}/{uuid}");
+    assert_eq!(server.get(&port).await["tags"], wanted["tags"]);
+
+    let switch = server.create("/ws.v1/lswitch", json!({})).await;
+    let lports = format!("/ws.v1/lswitch/{switch}/lport");
+    let [lport, other] = [server.create(&lports, json!({})).await, server.create(&lports, json!({})).await];
+    let patch = |peer: &str| json!({"type": "PatchAttachment", "peer_port_uuid": peer});
+    server.put(&format!("{port}/attachment"), patch(&lport)).await;
+    let seen = server.get(&format!("{lports}/{lport}/attachment")).await;
+    assert_eq!((&seen["peer_port_uuid"], &seen["peer_port_href"]), (&json!(uuid), &json!(port)));
+    let second = server.create(&ports, json!({})).await;
+    let taken = server.send(Method::PUT, &format!("{ports}/{second}/attachment"), &patch(&lport).to_string()).await;
+    assert_eq!(taken.status, StatusCode::CONFLICT, "{}", taken.text);
+    server.put(&format!("{ports}/{second}/attachment"), patch(&other)).await;
+
+    server.put(&format!("{node}/dhcp"), json!({"enabled": true})).await;
+    let options = json!([{"name": "routers", "value": "10.7.0.1"}, {"name": "default_lease_time", "value": "120"}]);
+    server.put(&format!("{port}/dhcp"), json!({ "options": options })).await;
+    let act = async |path: &str, action: &str, body: Value| {
+        let answer = server.send(Method::POST, &format!("{path}?action={action}"), &body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path} {action}: {}", answer.text);
+        answer.json()
+    };
+    let host =
+        |last: u8| json!({"mac_address": format!("fa:16:3e:00:00:{last:02x}"), "ip_address": format!("10.7.0.{last}")});
+    act(&format!("{port}/dhcp"), "add_host", host(7)).await;
+    let both = act(&format!("{port}/dhcp"), "add_host", host(8)).await;
+    assert_eq!((&both["options"], &both["hosts"]), (&options, &json!([host(7), host(8)])));
+    let left = act(&format!("{port}/dhcp"), "remove_host", host(7)).await;
+    assert_eq!(left["hosts"], json!([host(8)]));
+    let replaced = server.put(&format!("{port}/dhcp"), json!({"hosts": [host(9)]})).await;
+    assert_eq!((&replaced["options"], &replaced["hosts"]), (&options, &json!([host(9)])));
+    assert_eq!(server.get(&port).await["dhcp"]["hosts"], json!([host(9)]));
+
+    let secret = json!([{"name": "metadata_proxy_shared_secret", "value": "s"}]);
+    let proxy =
+        json!({"enabled": true, "metadata_server_ip": "192.0.2.9", "metadata_server_port": 8775, "options": secret});
+    server.put(&format!("{node}/metadata-proxy"), proxy).await;
+    assert_eq!(server.put(&format!("{node}/metadata-proxy"), json!({"enabled": false})).await["options"], secret);
+    let guest = json!({"instance_id": "vm-7", "tenant_id": "t", "ip_address": "10.7.0.7"});
+    let path = format!("{port}/metadata-proxy");
+    assert_eq!(act(&path, "add_host", guest.clone()).await["hosts"], json!([guest]));
+    assert_eq!(act(&path, "remove_host", guest.clone()).await["hosts"], json!([]));
+    server.put(&path, json!({"hosts": [guest]})).await;
+    for (query, body, want) in [
+        ("", guest.clone(), "action: it must be"),
+        (
+            "?action=add_host",
+            json!({"ip_address": "10.7.0.7"}),
+            "metadata_proxy.hosts[0].ip_address: missing field `instance_id`",
+        ),
+    ] {
+        let wrong = server.send(Method::POST, &format!("{path}{query}"), &body.to_string()).await;
+        assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text);
+        assert!(wrong.json()["error"].to_string().contains(want), "{}", wrong.text);
+    }
+    assert_eq!(server.get(&format!("{port}/status")).await["realised"], false);
+
+    assert_eq!(server.status(Method::DELETE, &port, "").await, 204);
+    assert_eq!(server.get(&format!("{lports}/{lport}/attachment")).await["type"], "NoAttachment");
+    assert_eq!(server.status(Method::DELETE, &format!("/ws.v1/edge-cluster/{cluster}"), "").await, 409);
+    assert_eq!(server.status(Method::DELETE, &node, "").await, 204);
+    assert_eq!(server.status(Method::DELETE, &format!("/ws.v1/edge-cluster/{cluster}"), "").await, 204);
 }
