@@ -51,6 +51,14 @@ pub enum Port {
         /// Its name or uuid
         name: String,
     },
+    /// Tell what passed one, as its hypervisor counts
+    Counters {
+        /// Its name or uuid
+        name: String,
+        /// Count from now on
+        #[arg(long)]
+        reset: bool,
+    },
     /// Make one
     Add {
         /// The switch's name or uuid
@@ -124,6 +132,16 @@ const PORT_FIELDS: [Column; 8] = [
     ("desired revision", "desired_revision"),
 ];
 
+const COUNTERS: [Column; 7] = [
+    ("packets from the guest", "rx_packets"),
+    ("bytes from the guest", "rx_bytes"),
+    ("errors from the guest", "rx_errors"),
+    ("packets to the guest", "tx_packets"),
+    ("bytes to the guest", "tx_bytes"),
+    ("errors to the guest", "tx_errors"),
+    ("not counted, since", "reason"),
+];
+
 /// Does something with logical switches.
 pub(super) fn switch(client: &Client, access: &Access, command: Switch) -> Result<(), ClientError> {
     match command {
@@ -189,6 +207,14 @@ pub(super) fn port(client: &Client, access: &Access, command: Port) -> Result<()
         Port::Show { name } => {
             let status = client.get(&format!("{}/status", port_path(client, &name)?))?;
             show::object(access.json, &PORT_FIELDS, &status);
+            Ok(())
+        }
+        Port::Counters { name, reset } => {
+            let path = format!("{}/statistic", port_path(client, &name)?);
+            if reset {
+                client.delete(&path)?;
+            }
+            show::object(access.json, &COUNTERS, &client.get(&path)?);
             Ok(())
         }
         Port::Add { switch, name, mac, ips, vif } => add_port(client, access, &switch, &name, mac, &ips, vif),

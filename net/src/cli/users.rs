@@ -13,13 +13,14 @@ use std::str::FromStr;
 
 const USER_COLUMNS: [Column; 3] = [("NAME", "name"), ("ROLE", "role"), ("BOUND TO", "tags")];
 
-const AUDIT_COLUMNS: [Column; 7] = [
+const AUDIT_COLUMNS: [Column; 8] = [
     ("REVISION", "revision"),
     ("WHEN", "at"),
     ("WHO", "user"),
     ("WHAT", "action"),
     ("KIND", "kind"),
     ("UUID", "uuid"),
+    ("NAME", "name"),
     ("REFUSED", "refused"),
 ];
 

@@ -93,3 +93,34 @@ fn detached_and_attached_while_it_runs() -> Outcome<()> {
     drop(b);
     Ok(())
 }
+
+#[test]
+fn what_passes_is_counted_and_counted_anew() -> Outcome<()> {
+    let Some(mut world) = RealWorld::new("counters", 2)? else { return Ok(()) };
+    let switch = world.switch("red", &["geneve"])?;
+    let request = |name, on, mac, ips| PortRequest { switch: &switch, name, on, mac, ips, secured: true };
+    let (port_a, a) = world.guest_on_port(&request("red-a", 1, "02:00:00:00:00:01", &["10.0.0.1/24"]))?;
+    let (port_b, _b) = world.guest_on_port(&request("red-b", 2, "02:00:00:00:00:02", &["10.0.0.2/24"]))?;
+    world.wait_up([&port_a, &port_b])?;
+    a.first_answer("10.0.0.2".parse()?, PATIENCE)?.ok_or("red-b does not answer")?;
+    for _ in 0..10 {
+        a.ping_once("10.0.0.2".parse()?, PATIENCE)?.ok_or("red-b does not answer")?;
+    }
+    let api = world.daemon.api();
+    let path = format!("{port_a}/statistic");
+    let counted = |name: &str| -> Outcome<u64> { Ok(api.get(&path)?[name].as_u64().ok_or("no such counter")?) };
+    // The switch writes what it counted into its database every 5 s.
+    world.wait("the pings to be counted", || Ok(counted("rx_packets")? >= 10 && counted("tx_packets")? >= 10))?;
+    api.delete(&path)?;
+    world.wait("little to be counted after that", || Ok(counted("rx_packets")? < 10))?;
+    let status = api.get(&format!("{port_a}/status"))?;
+    let place = |name: &str| status[name].as_str().unwrap_or_default().to_string();
+    let (node, interface) = (place("transport_node_uuid"), place("vif_interface"));
+    let of_interface = api.get(&format!("/ws.v1/transport-node/{node}/interface/{interface}/statistic"))?;
+    assert!(of_interface["rx_packets"].as_u64() >= Some(10), "the switch's own go on: {of_interface}");
+    let lost = api.get(&format!("/ws.v1/transport-node/{node}/interface/nothing/statistic"));
+    assert!(lost.is_err_and(|error| error.to_string().contains("404")), "there is no such interface");
+    world.bed.delete_guest(a.name())?;
+    world.wait("the guest to be gone, and its port to say so", || Ok(api.get(&path)?["reason"].is_string()))?;
+    Ok(())
+}

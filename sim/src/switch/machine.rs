@@ -3,6 +3,7 @@
 //! Bytes of connections, frames of devices, packets of tunnels and the time go in; the same come out. Who owns it carries
 //! the connections: it is told to open one, and says when one is open, has spoken or is gone. Start at [`Switch::step`].
 
+use super::datapath::Counters;
 use super::openflow::agent;
 use super::ovsdb::server::{self, Server};
 use super::ovsdb::value::{Atom, Value};
@@ -13,6 +14,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// What a switch is.
 #[derive(Clone, Debug)]
@@ -317,7 +319,7 @@ impl Switch {
             }
             if now >= self.next_statistics && !self.config.silent {
                 self.next_statistics = now + Duration::from_secs(5);
-                volunteer(&mut self.server, now);
+                volunteer(&mut self.server, daemon, now);
             }
         }
         self.dial(now, out);
@@ -478,7 +480,28 @@ impl Switch {
 }
 
 /// Statistics, as ovs-vswitchd writes them every few seconds: noise for whoever watches.
-fn volunteer(server: &mut Server, now: Duration) {
+fn volunteer(server: &mut Server, daemon: &Vswitchd, now: Duration) {
+    let rows = server.database.rows("Interface");
+    let rows: BTreeMap<String, Uuid> =
+        rows.filter_map(|(uuid, row)| Some((row["name"].text()?.to_string(), uuid))).collect();
+    for (interface, counters) in daemon.counted() {
+        let Some(uuid) = rows.get(interface).copied() else { continue };
+        let Counters { rx_packets, rx_bytes, rx_dropped, tx_packets, tx_bytes, tx_dropped } = *counters;
+        let counts = [
+            ("rx_packets", rx_packets),
+            ("rx_bytes", rx_bytes),
+            ("rx_dropped", rx_dropped),
+            ("rx_errors", 0),
+            ("tx_packets", tx_packets),
+            ("tx_bytes", tx_bytes),
+            ("tx_dropped", tx_dropped),
+            ("tx_errors", 0),
+        ];
+        let counts = counts.map(|(name, count)| {
+            (Atom::String(name.to_string()), Atom::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
+        });
+        server.set_columns("Interface", uuid, &[("statistics", Value::Map(BTreeMap::from(counts)))]);
+    }
     let Some((uuid, _)) = server.database.root() else { return };
     let seconds = Atom::String(now.as_secs().to_string());
     let statistics = Value::Map(BTreeMap::from([(Atom::String("cpu".to_string()), seconds)]));

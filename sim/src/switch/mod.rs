@@ -8,4 +8,6 @@ pub mod model;
 pub mod openflow;
 pub mod ovsdb;
 pub mod packet;
+#[cfg(test)]
+mod tests;
 pub mod vswitchd;

@@ -5,7 +5,7 @@
 //! used; a device that the host does not have gets none and an error. Start at [`Vswitchd::look`].
 
 use super::datapath::tunnel::{Protocol, Setting, TunnelConfig, Tunnels};
-use super::datapath::{Bridge, Effect, Port, PortKind};
+use super::datapath::{Bridge, Counters, Effect, Port, PortKind};
 use super::machine::Output;
 use super::model::port;
 use super::openflow::agent::{self, Agent};
@@ -81,6 +81,12 @@ impl Vswitchd {
 
     pub(super) fn must_look(&mut self) -> bool {
         std::mem::take(&mut self.look)
+    }
+
+    /// What passed each interface that is a port.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (&str, &Counters)> {
+        let ports = self.bridges.values().flat_map(|running| running.bridge.ports());
+        ports.map(|port| (port.name.as_str(), &port.counters))
     }
 
     /// Whether a bridge runs.
