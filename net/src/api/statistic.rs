@@ -9,7 +9,7 @@ use super::kinds::{Row, schema_href};
 use super::resources::{Target, read};
 use super::schema::{LogicalPortStatistics, TransportNodeInterfaceStatistics};
 use super::{Api, ROOT, json, status};
-use crate::controller::State as ControllerState;
+use crate::controller::{State as ControllerState, Unanswered};
 use crate::runtime::Runtime;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -87,9 +87,14 @@ pub(super) async fn of_interface<R: Runtime>(
     let known = node.parse::<Uuid>().ok();
     let known = known.filter(|node| api.handle.read(|state| state.nib.modified(Kind::TransportNode, *node).is_some()));
     let node = known.ok_or_else(|| ApiError::NotFound(format!("transport node {shown}")))?;
-    let counters = api.handle.interface_counters::<R>(node, &interface).await?;
     let shown: String = interface.chars().take(64).collect();
-    let counters = counters.ok_or_else(|| ApiError::NotFound(format!("interface {shown} on transport node {node}")))?;
+    let missing = |why: &str| ApiError::NotFound(format!("interface {shown} on transport node {node}{why}"));
+    let counters = match api.handle.interface_counters::<R>(node, &interface).await {
+        Ok(counters) => counters.ok_or_else(|| missing(""))?,
+        // What it has is not known here.
+        Err(Unanswered::NotConnected) => return Err(missing(", which is not connected to this controller")),
+        Err(slow) => return Err(slow.into()),
+    };
     let href = format!("{ROOT}/transport-node/{node}/interface/{interface}/statistic");
     Ok(answer("TransportNodeInterfaceStatistics", href, &TransportNodeInterfaceStatistics::from(counters)))
 }
