@@ -103,8 +103,11 @@ impl Action {
                 hosts.push(Value::Object(entry.clone()));
             }
             Action::Remove => {
+                // What only one of both says is no difference.
+                let agrees =
+                    |host: &Value| entry.iter().all(|(name, said)| host.get(name).is_none_or(|own| own == said));
                 let is_meant =
-                    |host: &Value| entry.get(key).is_some() && entry.iter().all(|(k, v)| host.get(k) == Some(v));
+                    |host: &Value| entry.contains_key(key) && host.get(key) == entry.get(key) && agrees(host);
                 hosts.retain(|host| !is_meant(host));
             }
         }

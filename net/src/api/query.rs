@@ -6,7 +6,7 @@
 //! scope must be on the object, and every tag must be in one of those scopes, or in any if none is asked for.
 //!
 //! `last_modified` compares times, in seconds since 1970, with `=`, `!=`, `<`, `<=`, `>` or `>=`; `identifier` is a uuid or a
-//! name; `alert` asks for what does not work though it should.
+//! name; `alert` asks for what does not work though it should, `alert_changed_since` when that may have changed last.
 //!
 //! A filter that the kind does not have is refused: left out silently, it would return what was not asked for.
 //! Start at [`ListQuery::parse`].
@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// What lists of all kinds can be filtered by; `tag` and `tag_scope` where there are tags.
-pub(super) const COMMON: [&str; 7] =
-    ["uuid", "display_name", "identifier", "alert", "last_modified", "tag", "tag_scope"];
+pub(super) const COMMON: [&str; 8] =
+    ["uuid", "display_name", "identifier", "alert", "alert_changed_since", "last_modified", "tag", "tag_scope"];
 /// Objects on a page if the query does not say.
 pub(super) const PAGE_LENGTH_DEFAULT: usize = 1000;
 /// Most objects on a page; more are not refused, only not sent at once.
@@ -120,8 +120,12 @@ impl Shown {
         self.fields.keep(&mut map);
         if !self.relations.is_empty() {
             let asked = row.relations.iter().filter(|relation| self.relations.contains(relation.name));
-            let found =
-                asked.filter_map(|relation| Some((relation.name.into(), relation.look.at(row, state, uuid, sender)?)));
+            // One client looks into what is not there: it gets an object without fields.
+            let nothing = || Value::Object(Map::new());
+            let found = asked.map(|relation| {
+                let look = relation.look.at(row, state, uuid, sender);
+                (relation.name.to_string(), look.unwrap_or_else(nothing))
+            });
             map.insert("_relations".into(), Value::Object(found.collect()));
         }
         Some(Value::Object(map))
@@ -235,6 +239,7 @@ pub(super) struct Conditions {
     identifier: Tests,
     alert: Tests,
     last_modified: Vec<TimeTest>,
+    alert_changed: Vec<TimeTest>,
     scopes: Vec<Test>,
     tags: Vec<Test>,
     others: Vec<(&'static Filter, Tests)>,
@@ -249,6 +254,7 @@ impl Conditions {
             "identifier" => self.identifier.0.push(test),
             "alert" => self.alert.0.push(test),
             "last_modified" => self.last_modified.push(TimeTest::parse(name, value)?),
+            "alert_changed_since" => self.alert_changed.push(TimeTest::parse(name, value)?),
             "tag" | "tag_scope" if !row.tagged => {}
             "tag" => self.tags.push(test),
             "tag_scope" => self.scopes.push(test),
@@ -308,6 +314,7 @@ impl Conditions {
             && (self.identifier.0.is_empty() || self.identifier.hold(&[&uuid.to_string(), name.unwrap_or_default()]))
             && self.last_modified.iter().all(|test| test.holds(state.nib.modified_at(row.kind, *uuid)))
             && (self.others.is_empty() || self.others_hold(row, state, uuid))
+            && self.alert_changed.iter().all(|test| test.holds(status::alert_changed(state, row.kind, *uuid)))
             && (self.alert.0.is_empty() || self.alert.hold(&[&status::alert(state, row.kind, *uuid).to_string()]))
     }
 

@@ -91,6 +91,18 @@ pub(super) fn alert(state: &State, kind: Kind, uuid: Uuid) -> bool {
     }
 }
 
+/// When it may have changed last whether something works, as far as this controller knows: with its configuration, or with
+/// the connections of the transport node that it is on. In seconds since 1970.
+pub(super) fn alert_changed(state: &State, kind: Kind, uuid: Uuid) -> Option<u64> {
+    let port = state.nib.ports().get(&uuid).filter(|_| kind == Kind::LogicalPort);
+    let place = port.and_then(|port| state.nib.port_location(port)).map(|place| place.node);
+    let node = if kind == Kind::TransportNode { Some(uuid) } else { place };
+    let report = node.and_then(|node| state.nodes.get(&node)).map(NodeState::report);
+    let since = report.into_iter().flat_map(|report| [&report.ovsdb, &report.openflow]).flatten();
+    let since = since.filter_map(|connection| connection.since.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map(|since| since.as_secs()).chain(state.nib.modified_at(kind, uuid)).max()
+}
+
 /// What is said of everything that is only kept.
 const NOT_CARRIED_OUT: &str = "it is kept and returned, and not carried out by this release";
 

@@ -48,7 +48,7 @@ pub struct Options {
     /// The API's Server header, from which clients derive the dialect they speak [default: NVP/4.2.1.35000]
     #[arg(long, value_name = "WORD/VERSION", env = "SELVEDGE_CONTROLLER_SERVER")]
     pub server: Option<String>,
-    /// How many requests each tenant may send a second, and twice as many at once after a pause; a change counts as four
+    /// How many requests each tenant may send a second, and twice as many at once after a pause; a change counts as ten
     /// [default: 100]
     #[arg(long, value_name = "REQUESTS", env = "SELVEDGE_CONTROLLER_TENANT_RATE")]
     pub tenant_rate: Option<NonZeroU32>,

@@ -219,7 +219,14 @@ pub async fn openstack_without_agents(server: &Server) {
     let path = format!("{port}/metadata-proxy");
     assert_eq!(act(&path, "add_host", guest.clone()).await["hosts"], json!([guest]));
     assert_eq!(act(&path, "remove_host", guest.clone()).await["hosts"], json!([]));
-    server.put(&path, json!({"hosts": [guest]})).await;
+    let nameless = json!({"instance_id": "vm-7", "ip_address": "10.7.0.7"});
+    assert_eq!(
+        server.put(&path, json!({"hosts": [nameless]})).await["hosts"],
+        json!([nameless]),
+        "as one agent sends it"
+    );
+    assert_eq!(act(&path, "remove_host", guest.clone()).await["hosts"], json!([]), "it is the same guest");
+    assert_eq!(act(&path, "remove_host", guest.clone()).await["hosts"], json!([]), "twice is once");
     for (query, body, want) in [
         ("", guest.clone(), "action: it must be"),
         (

@@ -174,6 +174,8 @@ pub async fn lists_take_the_filters_that_clients_send(server: &Server) {
         (&switches, "identifier=db", 0),
         (&switches, "alert=false", 1),
         (&switches, "alert=true", 0),
+        (&switches, "alert_changed_since=%3E1000000000", 1),
+        (&switches, "alert_changed_since=%3C%3D1000000000", 0),
         (&switches, "last_modified=%3E1000000000", 1),
         (&switches, "last_modified=%3C1000000000", 0),
         (&switches, "last_modified=%3E%3D4000000000", 0),
@@ -234,6 +236,7 @@ pub async fn relations_are_shown_by_the_names_that_clients_ask_for(server: &Serv
         "LogicalSwitchConfig",
         "LogicalQueueConfig",
         "VirtualInterfaceConfig",
+        "TransportNodeInterfaceStatus",
     ];
     for (path, names) in [
         (format!("/ws.v1/lswitch/{switch}"), &["LogicalSwitchStatus"][..]),

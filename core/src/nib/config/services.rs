@@ -170,8 +170,9 @@ pub struct MetadataHost {
     pub ip_address: IpAddr,
     /// Who it is there.
     pub instance_id: String,
-    /// Whose it is.
-    pub tenant_id: String,
+    /// Whose it is. Lists of hosts come without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
 }
 
 impl ServicesNodePort {
@@ -185,7 +186,7 @@ impl ServicesNodePort {
         self.metadata_proxy.hosts.iter().enumerate().try_for_each(|(i, host)| {
             let field = |name| format!("metadata_proxy.hosts[{i}].{name}");
             text(&field("instance_id"), &host.instance_id, SERVICE_WORD_MAX)?;
-            text(&field("tenant_id"), &host.tenant_id, SERVICE_WORD_MAX)
+            text(&field("tenant_id"), host.tenant_id.as_deref().unwrap_or_default(), SERVICE_WORD_MAX)
         })
     }
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 const USERS_MAX: usize = 10_000;
 
 /// So many reads a change is worth.
-const CHANGE: u32 = 4;
+const CHANGE: u32 = 10;
 
-/// How many requests one user may send, where a change counts as four.
+/// How many requests one user may send, where a change counts as ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// For each second.
@@ -36,7 +36,8 @@ impl Rate {
     }
 
     fn all(self) -> Duration {
-        self.each() * self.burst.max(1)
+        // A change must be possible at all.
+        self.each() * self.burst.max(CHANGE)
     }
 }
 
@@ -72,23 +73,25 @@ mod tests {
 
     #[test]
     fn a_burst_then_a_steady_rate_for_each_user() {
-        let rate = Rate { per_second: 10, burst: 5 };
+        let rate = Rate { per_second: 10, burst: 15 };
         let mut rates = Rates::default();
         let ms = Duration::from_millis;
         let start = ms(60_000);
         let sent = |rates: &mut Rates, user: &str, at: Moment| {
             (0..100).take_while(|_| rates.take(rate, at, user, true).is_ok()).count()
         };
-        assert_eq!(sent(&mut rates, "a", start), 5);
+        assert_eq!(sent(&mut rates, "a", start), 15);
         assert_eq!(rates.take(rate, start, "a", true), Err(ms(100)), "and that is how long to wait");
-        assert_eq!(sent(&mut rates, "b", start), 5, "others are not concerned");
+        assert_eq!(sent(&mut rates, "b", start), 15, "others are not concerned");
         assert_eq!(sent(&mut rates, "a", start + ms(99)), 0);
         assert_eq!(sent(&mut rates, "a", start + ms(100)), 1);
         assert_eq!(sent(&mut rates, "a", start + ms(350)), 2);
-        assert_eq!(sent(&mut rates, "a", start + ms(60_000)), 5, "no more than a burst is saved up");
+        assert_eq!(sent(&mut rates, "a", start + ms(60_000)), 15, "no more than a burst is saved up");
         assert_eq!(rates.take(rate, start, "c", false), Ok(()));
-        assert_eq!(rates.take(rate, start, "c", false), Err(ms(300)), "a change is worth four reads");
-        assert_eq!(sent(&mut rates, "c", start), 1);
+        assert_eq!(rates.take(rate, start, "c", false), Err(ms(500)), "a change is worth ten reads");
+        assert_eq!(sent(&mut rates, "c", start), 5);
+        let narrow = Rate { per_second: 1, burst: 2 };
+        assert_eq!(rates.take(narrow, start, "d", false), Ok(()), "a change is possible however few may be sent");
         for n in 0..USERS_MAX * 2 {
             let at = start + ms(100_000) + Duration::from_secs(n as u64);
             assert_eq!(rates.take(rate, at, &n.to_string(), true), Ok(()));

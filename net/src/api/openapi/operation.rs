@@ -22,7 +22,6 @@ pub(super) struct Operation {
 }
 
 pub(super) const PLAIN: &str = "text/plain";
-pub(super) const JSON_SCHEMA: &str = "application/schema+json";
 pub(super) const BYTES: &str = "application/octet-stream";
 pub(super) const EVENTS: &str = "text/event-stream";
 pub(super) const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -34,8 +33,6 @@ pub(super) enum Answer {
     Text(&'static str),
     /// JSON without a schema of its own.
     Json,
-    /// A JSON schema.
-    Schema,
     /// Something of one of these schemas.
     One(Vec<&'static str>),
     /// A page of these.
@@ -131,7 +128,6 @@ impl Operation {
             Answer::Nothing => Value::Null,
             Answer::Text(media) => serde_json::json!({ *media: { "schema": { "type": "string" } } }),
             Answer::Json => json(serde_json::json!({ "type": "object" })),
-            Answer::Schema => serde_json::json!({ JSON_SCHEMA: { "schema": { "type": "object" } } }),
             Answer::One(names) => json(any_of(names)),
             Answer::List(names) => json(page(names)),
         };

@@ -19,8 +19,7 @@ const PAGING: [(&str, &str); 2] = [
 const FILTER: &str = "Keep what equals the value. It may begin with an operator: `=`, `!=`, `~` (contains, or matches if \
                       there is a `*`), `!~`.";
 
-const TIME_FILTER: &str =
-    "Keep what was last changed then: seconds since 1970, after `=`, `!=`, `<`, `<=`, `>` or `>=`.";
+const TIME_FILTER: &str = "Keep what changed last then: seconds since 1970, after `=`, `!=`, `<`, `<=`, `>` or `>=`.";
 
 /// Everything that is served.
 pub(super) fn operations() -> Vec<Operation> {
@@ -34,7 +33,9 @@ fn of_kind(row: &Row) -> Vec<Operation> {
     let object = format!("{list}/{{uuid}}");
     let of_all = COMMON.into_iter().filter(|name| row.tagged || !name.starts_with("tag"));
     let filters = of_all.chain(row.filters.iter().map(|filter| filter.name));
-    let filters = filters.map(|filter| (filter, if filter == "last_modified" { TIME_FILTER } else { FILTER }));
+    let filters = filters.map(|filter| {
+        (filter, if ["last_modified", "alert_changed_since"].contains(&filter) { TIME_FILTER } else { FILTER })
+    });
     let all = PAGING.into_iter().chain(SHOWN).chain(filters).collect();
     let mut operations = vec![
         Operation { query: all, answer: Answer::List(types()), ..one(&list, format!("List {kind}s")) },
@@ -203,7 +204,7 @@ fn besides() -> Vec<Operation> {
             ..plain("/ws.v1/watch", "Follow changes: `change`, `current` and `reset` events", Answer::Text(EVENTS))
         },
         plain("/ws.v1/schema", "List the schemas", Answer::Json),
-        plain("/ws.v1/schema/{type}", "Show a schema", Answer::Schema),
+        plain("/ws.v1/schema/{type}", "Show a schema", Answer::Json),
         plain("/ws.v1/doc/method", "List what can be asked", Answer::Json),
         plain("/ws.v1/doc/method/{name}", "Show something that can be asked", Answer::Json),
         open(plain("/ws.v1/openapi.json", "This document", Answer::Json)),

@@ -110,5 +110,5 @@ pub struct MetadataHost {
     pub instance_id: String,
     /// Whose it is.
     #[schema(max_length = 255)]
-    pub tenant_id: String,
+    pub tenant_id: Option<String>,
 }

@@ -6,7 +6,7 @@ mod lists;
 mod roles;
 mod watch;
 
-use super::auth::hash_password;
+use super::auth::{Rate, hash_password};
 use super::{ApiConfig, router};
 use crate::cluster::member::SNAPSHOT_EVERY;
 use crate::cluster::{Member, MemberConfig};
@@ -22,6 +22,9 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 const PASSWORD: &str = "correct horse";
+
+/// More than any test but one asks for.
+const TENANT_RATE: Rate = Rate { per_second: 1000, burst: 3000 };
 
 /// A controller on an empty store, and its API.
 struct TestServer {
@@ -55,7 +58,8 @@ impl TestServer {
         let password_hash = hash_password::<Tokio>(PASSWORD);
         handle.submit(Command::SetUser { name: "admin".into(), password_hash }).await.expect("a user");
         let parts = (handle.clone(), member.clone());
-        let router = router::<Tokio>(handle, member, ApiConfig::default()).expect("a router");
+        let config = ApiConfig { tenant_rate: TENANT_RATE, ..ApiConfig::default() };
+        let router = router::<Tokio>(handle, member, config).expect("a router");
         let mut server = TestServer { router, parts, cookie: String::new(), _directory: directory };
         let answer = server.send(Method::POST, "/ws.v1/login", &format!("username=admin&password={PASSWORD}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);

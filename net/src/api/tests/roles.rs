@@ -56,12 +56,17 @@ async fn belongings(cast: &Cast, cookie: &str) -> Vec<String> {
     let switch = cast.create(cookie, "/ws.v1/lswitch", json!({})).await;
     let router = json!({"routing_config": {"type": "RoutingTableRoutingConfig"}});
     let router = cast.create(cookie, "/ws.v1/lrouter", router).await;
-    let mut paths = vec![format!("/ws.v1/lswitch/{switch}"), format!("/ws.v1/lrouter/{router}")];
+    let lent = json!({"tags": [{"scope": "shared", "tag": "true"}]});
+    let edges = cast.create(&cast.server.cookie, "/ws.v1/edge-cluster", lent).await;
+    let node = cast.create(cookie, "/ws.v1/lservices-node", json!({ "edge_cluster_uuid": edges })).await;
+    let tops = [("lswitch", &switch), ("lrouter", &router), ("lservices-node", &node)];
+    let mut paths: Vec<String> = tops.iter().map(|(kind, uuid)| format!("/ws.v1/{kind}/{uuid}")).collect();
     let rest = [
         (format!("/ws.v1/lswitch/{switch}/lport"), json!({})),
         (format!("/ws.v1/lrouter/{router}/lport"), json!({})),
         (format!("/ws.v1/lrouter/{router}/nat"), json!({"type": "NoSourceNatRule", "match": {}})),
         (format!("/ws.v1/lrouter/{router}/rib"), json!({"prefix": "0.0.0.0/0", "next_hop_ip": "1.1.1.1"})),
+        (format!("/ws.v1/lservices-node/{node}/lport"), json!({})),
         ("/ws.v1/security-profile".to_string(), json!({})),
         ("/ws.v1/acl".to_string(), json!({})),
         ("/ws.v1/lqueue".to_string(), json!({})),
@@ -96,6 +101,20 @@ async fn each_role_may_do_what_it_may_to_each_kind() {
             assert_eq!(counted.json()["result_count"] == 0, reads == 404, "others are not even counted");
             let (status, attachment) = (format!("{path}/status"), format!("{path}/attachment"));
             assert_eq!(cast.status(cookie, Method::GET, &status, &Value::Null).await, reads, "GET {status}");
+            if path.contains("lservices-node") {
+                let dhcp = format!("{path}/dhcp");
+                assert_eq!(cast.status(cookie, Method::GET, &dhcp, &Value::Null).await, reads, "GET {dhcp}");
+                assert_eq!(cast.status(cookie, Method::PUT, &dhcp, &nothing).await, changes, "PUT {dhcp}");
+            } else if path.contains("/lport/") {
+                let counters = format!("{path}/statistic");
+                let resets = if changes == 200 { 204 } else { changes };
+                assert_eq!(cast.status(cookie, Method::GET, &counters, &Value::Null).await, reads, "GET {counters}");
+                assert_eq!(
+                    cast.status(cookie, Method::DELETE, &counters, &Value::Null).await,
+                    resets,
+                    "DELETE {counters}"
+                );
+            }
             if path.contains("/lport/") {
                 assert_eq!(cast.status(cookie, Method::GET, &attachment, &Value::Null).await, reads);
                 let unplug = json!({"type": "NoAttachment"});
@@ -114,7 +133,7 @@ async fn each_role_may_do_what_it_may_to_each_kind() {
     for path in paths.iter().rev() {
         assert_eq!(cast.status(&cast.a, Method::DELETE, path, &Value::Null).await, 204, "{path}");
     }
-    let infrastructure = ["transport-zone", "transport-node", "gateway-service"];
+    let infrastructure = ["transport-zone", "transport-node", "gateway-service", "edge-cluster"];
     let body = json!({"type": "L3GatewayServiceConfig"});
     for kind in infrastructure {
         let body = if kind == "gateway-service" { &body } else { &json!({}) };
@@ -289,7 +308,7 @@ async fn the_audit_log_tells_who_did_what_and_who_was_refused() {
 #[tokio::test]
 async fn a_tenant_who_sends_too_much_waits_and_others_do_not() {
     let cast = Cast::new().await;
-    let burst = usize::try_from(crate::api::auth::Rate::default().burst).expect("a number");
+    let burst = usize::try_from(TENANT_RATE.burst).expect("a number");
     let mut answered = 0;
     let refused = loop {
         let answer = cast.by(&cast.a, Method::GET, "/ws.v1/lswitch", &Value::Null).await;
