@@ -233,6 +233,8 @@ pub struct LogicalSwitchStatus {
 pub struct LogicalSwitchPortStatus {
     /// As configured.
     pub admin_status_enabled: bool,
+    /// The same, by the name that some clients read.
+    pub admin_status_up: bool,
     /// Its VIF is on some transport node that takes part.
     pub link_status_up: bool,
     /// And that node is connected, without problems, and holds the port's latest change.

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +29,8 @@ const CONNECTIONS_MAX: u32 = 2_000;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for the headers of a request, on an idle connection too.
 const HEADERS_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for a peer to take a goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for requests in flight when stopping.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
 
@@ -84,17 +86,21 @@ where
     });
     let mut http = http1::Builder::new();
     http.auto_date_header(false).timer(Clock::<R>::default()).header_read_timeout(HEADERS_MAX);
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => Some(ended),
+        ended = &mut connection => Some(ended),
         () = stopping => {
-            connection.as_mut().graceful_shutdown();
-            R::before(R::now() + STOPPING_MAX, connection).await
+            Pin::new(&mut connection).graceful_shutdown();
+            R::before(R::now() + STOPPING_MAX, &mut connection).await
         }
     };
     if let Some(Err(error)) = ended {
         tracing::debug!(%peer, %error, "a connection to the API ended early");
+        // An idle connection, say: without TLS's goodbye (RFC 8446, section 6.1) its client could not tell that from an
+        // attack.
+        let mut stream = connection.into_parts().io.into_inner();
+        _ = R::before(R::now() + GOODBYE_MAX, stream.shutdown()).await;
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn logical_port(state: &State, uuid: Uuid) -> Option<LogicalSwitchPor
     let holds = node.and_then(|node| state.nodes.get(&node)).is_some_and(|node| holds(node, port.touched));
     Some(LogicalSwitchPortStatus {
         admin_status_enabled: port.config.admin_status_enabled,
+        admin_status_up: port.config.admin_status_enabled,
         link_status_up: location.is_some(),
         fabric_status_up: reason.is_none(),
         transport_node_uuid: node.map(|node| node.to_string()),
@@ -128,6 +129,7 @@ pub(super) fn logical_router_port(state: &State, uuid: Uuid) -> Option<LogicalRo
     let port = state.nib.router_ports().get(&uuid)?;
     Some(LogicalRouterPortStatus {
         admin_status_enabled: port.config.admin_status_enabled,
+        admin_status_up: port.config.admin_status_enabled,
         link_status_up: false,
         fabric_status_up: false,
         realised: false,

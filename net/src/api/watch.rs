@@ -59,7 +59,7 @@ impl Watch {
         for (name, value) in pairs {
             match name.as_str() {
                 "since" => watch.told = number("since", value)?,
-                "kinds" => watch.kinds.get_or_insert_default().extend(kinds(value)?),
+                "kinds" if !value.is_empty() => watch.kinds.get_or_insert_default().extend(kinds(value)?),
                 _ => {}
             }
         }

@@ -273,7 +273,7 @@ pub async fn statuses_say_what_clients_read(server: &Server) {
     let port = server.create(&ports, json!({"admin_status_enabled": false})).await;
     let node = server.create("/ws.v1/transport-node", json!({})).await;
     let counts = |links: u64| json!({"lport_count": 1, "lport_admin_up_count": links, "lport_link_up_count": 0, "lport_fabric_up_count": 0});
-    let port_says = |up: bool| json!({"admin_status_enabled": up, "link_status_up": false, "fabric_status_up": false});
+    let port_says = |up: bool| json!({"admin_status_enabled": up, "admin_status_up": up, "link_status_up": false, "fabric_status_up": false});
     for (path, kind, says) in [
         (format!("/ws.v1/lswitch/{switch}"), "LogicalSwitchStatus", counts(0)),
         (format!("/ws.v1/lrouter/{router}"), "LogicalRouterStatus", counts(1)),

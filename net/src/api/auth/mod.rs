@@ -25,7 +25,7 @@ use axum::extract::{Extension, Form, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rate::Rates;
+use rate::{Rates, WAIT_MAX};
 use selvedge_core::nib::{Author, Command, Kind, Nib, Role, SessionCommand, SessionRecord};
 use sessions::{SessionId, Sessions};
 use std::marker::PhantomData;
@@ -191,6 +191,7 @@ pub(super) async fn require<R: Runtime>(
     let role = api.auth.role_of(&user).ok_or(ApiError::NoSession)?;
     if let Role::Tenant { .. } = role {
         let taken = lock(&api.auth.rates).take(api.config.tenant_rate, R::now(), &user, request.method().is_safe());
+        R::sleep_until(R::now() + taken.unwrap_or(WAIT_MAX)).await;
         taken.map_err(|wait| ApiError::TooManyRequests { wait })?;
     }
     let id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());

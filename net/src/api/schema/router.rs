@@ -174,6 +174,8 @@ pub struct LogicalRouterStatus {
 pub struct LogicalRouterPortStatus {
     /// As configured.
     pub admin_status_enabled: bool,
+    /// The same, by the name that some clients read.
+    pub admin_status_up: bool,
     /// It is plugged into something that is there.
     pub link_status_up: bool,
     /// And traffic can pass.

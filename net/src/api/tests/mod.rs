@@ -50,6 +50,11 @@ impl Answer {
 
 impl TestServer {
     async fn new() -> TestServer {
+        TestServer::with_rate(TENANT_RATE).await
+    }
+
+    /// One where tenants may send so much.
+    async fn with_rate(tenant_rate: Rate) -> TestServer {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(&HostDisk(directory.path().to_path_buf())).expect("an empty store");
         let config = MemberConfig::alone(uuid::Uuid::from_u128(1), SNAPSHOT_EVERY);
@@ -58,7 +63,7 @@ impl TestServer {
         let password_hash = hash_password::<Tokio>(PASSWORD);
         handle.submit(Command::SetUser { name: "admin".into(), password_hash }).await.expect("a user");
         let parts = (handle.clone(), member.clone());
-        let config = ApiConfig { tenant_rate: TENANT_RATE, ..ApiConfig::default() };
+        let config = ApiConfig { tenant_rate, ..ApiConfig::default() };
         let router = router::<Tokio>(handle, member, config).expect("a router");
         let mut server = TestServer { router, parts, cookie: String::new(), _directory: directory };
         let answer = server.send(Method::POST, "/ws.v1/login", &format!("username=admin&password={PASSWORD}")).await;
