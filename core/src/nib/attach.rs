@@ -145,6 +145,7 @@ mod tests {
             let outcome = self.0.apply(&command).map(|_| ());
             let read: Nib = serde_json::from_value(json!(self.0)).expect("it reads what it writes");
             assert_eq!(read.reindexed(), self.0, "after {command:?}");
+            assert_eq!(self.0.unindexed().reindexed(), self.0, "after {command:?}");
             outcome
         }
 

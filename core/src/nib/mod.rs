@@ -443,6 +443,55 @@ impl Nib {
         self.index.node_of_number.get(&number).copied()
     }
 
+    /// The records without what is derived from them, which is as large: a NIB to be written.
+    #[must_use]
+    pub fn unindexed(&self) -> Nib {
+        let Nib {
+            revision,
+            zones,
+            nodes,
+            switches,
+            ports,
+            router_ports,
+            kept,
+            plugged,
+            counted_from,
+            modified_at,
+            users,
+            claims,
+            last_tunnel_key,
+            last_node_number,
+            last_epoch,
+            cluster,
+            sessions,
+            audit,
+            is_read_only,
+            index: _,
+        } = self;
+        Nib {
+            revision: *revision,
+            zones: zones.clone(),
+            nodes: nodes.clone(),
+            switches: switches.clone(),
+            ports: ports.clone(),
+            router_ports: router_ports.clone(),
+            kept: kept.clone(),
+            plugged: plugged.clone(),
+            counted_from: counted_from.clone(),
+            modified_at: modified_at.clone(),
+            users: users.clone(),
+            claims: claims.clone(),
+            last_tunnel_key: *last_tunnel_key,
+            last_node_number: *last_node_number,
+            last_epoch: *last_epoch,
+            cluster: cluster.clone(),
+            sessions: sessions.clone(),
+            audit: audit.clone(),
+            is_read_only: *is_read_only,
+            index: Index::default(),
+        }
+    }
+
     /// Derives the index again, after the records were read from disk.
     #[must_use]
     pub fn reindexed(mut self) -> Nib {

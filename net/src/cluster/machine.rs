@@ -72,14 +72,13 @@ impl<R: Runtime> RaftStateMachine<Types<R>> for Machine<R> {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder<R> {
-        let nib = self.handle.read(|state| state.nib.clone());
-        Builder { store: self.store.clone(), snapshot: Snapshot { meta: self.meta(), nib }, runtime: PhantomData }
+        let nib = Arc::new(self.handle.read(|state| state.nib.unindexed()));
+        Builder { store: self.store.clone(), meta: self.meta(), nib, runtime: PhantomData }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, nib: Carried) -> io::Result<()> {
-        let snapshot = Snapshot { meta: meta.clone(), nib: (*nib).clone() };
-        let store = self.store.clone();
-        R::blocking(move || store.save_snapshot(&snapshot)).await.map_err(io::Error::other)?;
+        let (store, saved, carried) = (self.store.clone(), meta.clone(), nib.clone());
+        R::blocking(move || store.save_snapshot(&saved, &carried)).await.map_err(io::Error::other)?;
         self.handle.replace(Arc::unwrap_or_clone(nib));
         (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
         Ok(())
@@ -96,7 +95,9 @@ impl<R: Runtime> RaftStateMachine<Types<R>> for Machine<R> {
 #[derive(Debug)]
 pub struct Builder<R> {
     store: Store,
-    snapshot: Snapshot,
+    meta: SnapshotMeta,
+    /// Large: there is one.
+    nib: Carried,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -104,9 +105,8 @@ impl<R: Runtime> RaftSnapshotBuilder<Types<R>> for Builder<R> {
     type SnapshotData = Carried;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types<R>, Carried>> {
-        let (store, snapshot) = (self.store.clone(), self.snapshot.clone());
-        R::blocking(move || store.save_snapshot(&snapshot)).await.map_err(io::Error::other)?;
-        let Snapshot { meta, nib } = self.snapshot.clone();
-        Ok(openraft::Snapshot { meta, snapshot: Arc::new(nib) })
+        let (store, meta, nib) = (self.store.clone(), self.meta.clone(), self.nib.clone());
+        R::blocking(move || store.save_snapshot(&meta, &nib)).await.map_err(io::Error::other)?;
+        Ok(openraft::Snapshot { meta: self.meta.clone(), snapshot: self.nib.clone() })
     }
 }

@@ -8,7 +8,7 @@ use super::enrol::{open, store_error};
 use super::start::make_directory;
 use crate::cluster::types::beginning;
 use crate::runtime::{Runtime, Tokio};
-use crate::store::{Identity, Snapshot};
+use crate::store::Identity;
 use crate::tls::{AuthorityFiles, CA_FILE};
 use selvedge_core::nib::Nib;
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl Backup {
         }
         self.authority.install(directory)?;
         let (nib, member) = self.nib.restored();
-        store.save_snapshot(&Snapshot { meta: beginning(member), nib }).map_err(failed)?;
+        store.save_snapshot(&beginning(member), &nib).map_err(failed)?;
         // Last: without it the directory is nobody's, and may be made anew when it was emptied.
         let identity = Identity { cluster: self.cluster, member, uuid: Tokio::uuid() };
         store.save_identity(&identity).map_err(failed)?;

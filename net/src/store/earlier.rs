@@ -2,8 +2,8 @@
 //!
 //! Such a store becomes that of the only member, with all of it in a snapshot. Start at [`upgrade`].
 
-use super::record::decode;
-use super::{PURGED, Snapshot, StoreError, redb, remember, save_snapshot};
+use super::record::{decode, encode};
+use super::{PURGED, Record, StoreError, redb, remember, save_snapshot};
 use crate::cluster::types::{FIRST_MEMBER, Leadership, LogId, SnapshotMeta, StoredMembership};
 use ::redb::{ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
 use openraft::Membership;
@@ -42,7 +42,7 @@ pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StoreError> 
     let last_membership = StoredMembership::new(Some(log_id), alone);
     let meta = SnapshotMeta { last_log_id: Some(log_id), last_membership };
     remember(transaction, PURGED, &log_id)?;
-    save_snapshot(transaction, &Snapshot { meta, nib })
+    save_snapshot(transaction, meta.last_log_id, &encode(&Record { meta: &meta, nib: &nib }))
 }
 
 fn replay(log: &impl ReadableTable<u64, &'static [u8]>, mut nib: Nib) -> Result<Nib, StoreError> {

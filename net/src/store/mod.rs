@@ -111,6 +111,13 @@ pub struct Snapshot {
     pub nib: Nib,
 }
 
+/// A [`Snapshot`] as it is written.
+#[derive(Serialize)]
+struct Record<'a> {
+    meta: &'a SnapshotMeta,
+    nib: &'a Nib,
+}
+
 /// The log and the snapshot. Clones are the same.
 #[derive(Clone)]
 pub struct Store(Arc<Database>);
@@ -317,8 +324,10 @@ impl Store {
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.write(|transaction| save_snapshot(transaction, snapshot))
+    pub fn save_snapshot(&self, meta: &SnapshotMeta, nib: &Nib) -> Result<(), StoreError> {
+        // Before the transaction begins: of a large NIB this takes a second, and nothing else is written meanwhile.
+        let record = encode(&Record { meta, nib });
+        self.write(|transaction| save_snapshot(transaction, meta.last_log_id, &record))
     }
 
     /// The latest snapshot.
@@ -365,8 +374,7 @@ fn remember(transaction: &WriteTransaction, name: &str, record: &impl Serialize)
     Ok(())
 }
 
-fn save_snapshot(transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let at = snapshot.meta.last_log_id;
+fn save_snapshot(transaction: &WriteTransaction, at: Option<LogId>, record: &[u8]) -> Result<(), StoreError> {
     {
         let member = transaction.open_table(MEMBER).map_err(redb)?;
         let known = member.get(SNAPSHOT_AT).map_err(redb)?;
@@ -376,7 +384,7 @@ fn save_snapshot(transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<
         }
     }
     let mut table = transaction.open_table(SNAPSHOTS).map_err(redb)?;
-    table.insert(LATEST, encode(snapshot).as_slice()).map_err(redb)?;
+    table.insert(LATEST, record).map_err(redb)?;
     remember(transaction, SNAPSHOT_AT, &at)
 }
 

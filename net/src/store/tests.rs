@@ -71,7 +71,8 @@ fn an_older_snapshot_does_not_replace_a_later_one() {
         Snapshot { meta: SnapshotMeta { last_log_id, ..SnapshotMeta::default() }, nib: Nib::default() }
     };
     for (saved, kept) in [(7, 7), (5, 7), (7, 7), (9, 9)] {
-        store.save_snapshot(&at(saved)).expect("durable");
+        let Snapshot { meta, nib } = at(saved);
+        store.save_snapshot(&meta, &nib).expect("durable");
         let found = store.snapshot().expect("read").expect("there is one");
         assert_eq!(found.meta.last_log_id, at(kept).meta.last_log_id);
     }
@@ -165,7 +166,7 @@ fn rot_is_named_or_harmless() {
     three(&store);
     store.save_vote(&Vote::new(3, FIRST_MEMBER)).expect("durable");
     let nib = Nib::default();
-    store.save_snapshot(&Snapshot { meta: SnapshotMeta::default(), nib }).expect("durable");
+    store.save_snapshot(&SnapshotMeta::default(), &nib).expect("durable");
     let look = |store: &Store| {
         let snapshot = store.snapshot()?.map(|found| (found.meta, found.nib));
         Ok::<_, StoreError>((store.entries(..)?, store.vote()?, store.last()?, snapshot))

@@ -477,7 +477,7 @@ mod tests {
     use super::*;
     use selvedge_core::nib::{Command, Nib};
     use selvedge_net::cluster::types::{Batch, SnapshotMeta, entry};
-    use selvedge_net::store::{FILE_NAME, Snapshot, Store, StoreError};
+    use selvedge_net::store::{FILE_NAME, Store, StoreError};
 
     fn command(n: u64) -> Command {
         Command::SetUser { name: format!("user{n}"), password_hash: n.to_string() }
@@ -491,7 +491,7 @@ mod tests {
             *acknowledged = index;
             if index % 7 == 0 {
                 let meta = SnapshotMeta { last_log_id: Some(entry.log_id), ..SnapshotMeta::default() };
-                store.save_snapshot(&Snapshot { meta, nib: Nib::default() })?;
+                store.save_snapshot(&meta, &Nib::default())?;
                 store.purge(entry.log_id)?;
             }
         }
