@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, the schemas under `/ws.v1/schema` and the methods under `/ws.v1/doc`: made from the table of
 //! kinds, and from one list of what is served besides.
 //!
-//! Start at [`operations`]; a test calls each of them on the router.
+//! Start at [`operations()`]; a test calls each of them on the router.
 
 mod operation;
 mod operations;

@@ -1,4 +1,4 @@
-//! What can be asked of the API: of each kind, as its row says, and besides. Start at [`operations`].
+//! What can be asked of the API: of each kind, as its row says, and besides. Start at [`operations()`].
 
 use super::super::kinds::{Below, KINDS, Part, Row};
 use super::super::query::COMMON;

@@ -1,4 +1,4 @@
-//! The schemas of everything that is sent. Start at [`schemas`].
+//! The schemas of everything that is sent. Start at [`schemas()`].
 
 use super::super::kinds::{KINDS, Row};
 use super::super::schema;
