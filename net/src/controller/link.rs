@@ -37,6 +37,7 @@ pub struct Link(Arc<Inner>);
 struct Inner {
     replaced: AtomicBool,
     woken: Notify,
+    asked: Notify,
     /// What the node is to be asked.
     questions: Mutex<VecDeque<Question>>,
 }
@@ -45,6 +46,11 @@ impl Link {
     /// Completes when the driver should look at the node's configuration again.
     pub async fn woken(&self) {
         self.0.woken.notified().await;
+    }
+
+    /// Completes when there is a [`question`](Link::question).
+    pub async fn asked(&self) {
+        self.0.asked.notified().await;
     }
 
     /// Whether another connection of the node took this one's place.
@@ -68,7 +74,7 @@ impl Link {
         }
         questions.push_back(question);
         drop(questions);
-        self.wake();
+        self.0.asked.notify_one();
         Ok(())
     }
 

@@ -145,6 +145,8 @@ impl Driver {
                         return why;
                     }
                 }
+                // `events` asks; nothing of the switch need be looked at for that.
+                () = link.asked() => {}
                 turn = pipe.turn(&self.output) => match turn {
                     Turn::Read(bytes) => self.session.receive(R::now(), bytes),
                     Turn::Wrote(count) => _ = self.output.drain(..count),
