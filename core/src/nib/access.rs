@@ -227,14 +227,10 @@ impl Nib {
             }
             Command::Delete { kind, uuid } => self.must_own(tags, *kind, *uuid),
             Command::Attach { port, attachment } => {
-                let kind = self.attachment(*port).map_or(Kind::LogicalPort, |(kind, _)| kind);
-                self.must_own(tags, kind, *port)?;
+                self.must_own_port(tags, *port)?;
                 self.allows_attachment(tags, attachment)
             }
-            Command::CountFrom { port, .. } => {
-                let kind = self.attachment(*port).map_or(Kind::LogicalPort, |(kind, _)| kind);
-                self.must_own(tags, kind, *port)
-            }
+            Command::CountFrom { port, .. } => self.must_own_port(tags, *port),
             Command::Observe { .. }
             | Command::Cluster(_)
             | Command::Session(_)
@@ -259,6 +255,11 @@ impl Nib {
             true => Ok(()),
             false => Err(forbidden("it is another's")),
         }
+    }
+
+    fn must_own_port(&self, tags: &[Tag], port: Uuid) -> Result<(), Refusal> {
+        let kind = self.attachment(port).map_or(Kind::LogicalPort, |(kind, _)| kind);
+        self.must_own(tags, kind, port)
     }
 
     fn allows_attachment(&self, tags: &[Tag], attachment: &Attachment) -> Result<(), Refusal> {

@@ -1,5 +1,5 @@
-//! What passed an interface, and from where on it is counted. Switches count for themselves and never start over;
-//! where a user wants to count from is kept here. Start at [`Counters::since`].
+//! What passed an interface, and from where on it is counted. Switches count for themselves, from when they start; where a
+//! user wants to count from is kept here. Start at [`Counters::since`].
 
 use super::{Change, Kind, Nib, Refusal};
 use serde::{Deserialize, Serialize};

@@ -73,7 +73,8 @@ pub(super) async fn trace<R: Runtime>(State(api): State<Arc<Api<R>>>, body: Body
     Ok(json::response(StatusCode::OK, &answer))
 }
 
-fn named(what: &str, uuid: &str) -> Result<Uuid, ApiError> {
+/// The uuid of a path or a question; what is none names nothing.
+pub(super) fn named(what: &str, uuid: &str) -> Result<Uuid, ApiError> {
     uuid.parse().map_err(|_| ApiError::NotFound(format!("{what} {}", uuid.chars().take(64).collect::<String>())))
 }
 

@@ -6,6 +6,7 @@
 
 use super::error::ApiError;
 use super::kinds::{Row, schema_href};
+use super::look::named;
 use super::resources::{Target, read};
 use super::schema::{LogicalPortStatistics, TransportNodeInterfaceStatistics};
 use super::{Api, ROOT, json, status};
@@ -15,7 +16,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use selvedge_core::nib::{Command, CountedFrom, Counters, Kind};
+use selvedge_core::nib::{Command, CountedFrom, Counters};
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -83,10 +84,10 @@ pub(super) async fn of_interface<R: Runtime>(
     State(api): State<Arc<Api<R>>>,
     Path((node, interface)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let shown: String = node.chars().take(64).collect();
-    let known = node.parse::<Uuid>().ok();
-    let known = known.filter(|node| api.handle.read(|state| state.nib.modified(Kind::TransportNode, *node).is_some()));
-    let node = known.ok_or_else(|| ApiError::NotFound(format!("transport node {shown}")))?;
+    let node = named("transport node", &node)?;
+    if !api.handle.read(|state| state.nib.nodes().contains_key(&node)) {
+        return Err(ApiError::NotFound(format!("transport node {node}")));
+    }
     let shown: String = interface.chars().take(64).collect();
     let missing = |why: &str| ApiError::NotFound(format!("interface {shown} on transport node {node}{why}"));
     let counters = match api.handle.interface_counters::<R>(node, &interface).await {

@@ -103,7 +103,7 @@ pub struct Identity {
 }
 
 /// The NIB at some entry of the log.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Snapshot {
     /// Which entry, and who is a member then.
     pub meta: SnapshotMeta,

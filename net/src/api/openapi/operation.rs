@@ -39,6 +39,7 @@ pub(super) enum Answer {
     List(Vec<&'static str>),
 }
 
+/// `GET` of something with a schema of its own.
 pub(super) fn get_one(path: &str, summary: &str, type_name: &'static str) -> Operation {
     Operation {
         method: "get",
@@ -52,6 +53,8 @@ pub(super) fn get_one(path: &str, summary: &str, type_name: &'static str) -> Ope
         session: true,
     }
 }
+
+/// A schema by its name.
 pub(super) fn reference(name: &str) -> Value {
     serde_json::json!({ "$ref": format!("#/components/schemas/{name}") })
 }
